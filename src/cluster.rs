@@ -133,3 +133,16 @@ pub struct Grant {
     /// A log that does not reach it was shortened and does not count (I16).
     pub reached: Vec<(Voter, wal::LogPoint)>,
 }
+
+/// What a supervisor does about an error; it looks at nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// Passing: try the same again, after a pause.
+    Retry,
+    /// The connection is of no more use: make a new one, after a pause.
+    Reconnect,
+    /// A newer reign has been promised: this shipper is over.
+    Fenced,
+    /// Going on would risk data, or cannot work until a person acts: stop and say why.
+    Fatal,
+}
