@@ -3,6 +3,7 @@
 //! The folders in the order of a transaction's way. ARCHITECTURE.md has the picture, the invariants
 //! I1-I17 and the layering: a part imports only what stands above it here.
 
+pub mod backoff;
 pub mod cluster;
 pub mod config;
 pub mod token;
@@ -13,10 +14,11 @@ pub mod wire;
 
 pub mod tail;
 pub mod timestamp;
-pub mod log;
 pub mod quorum;
-pub mod ship;
 pub mod ack;
+pub mod stamp;
+pub mod log;
+pub mod ship;
 pub mod apply;
 pub mod report;
 
