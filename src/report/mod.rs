@@ -1,1 +1,15 @@
-//! report
+//! Progress and health of a member -> coordinator; epochs and views -> member.
+//!
+//! In: reports (newest wins), requests for an epoch, news that one is complete or a change committed.
+//! Out: the cluster as the coordinator sees it (a `watch`), grants.
+//! Never blocks the data path: a report overwrites the one before, and with the coordinator gone
+//! everything but a new epoch goes on. Reconnects for ever, with backoff and jitter, to each
+//! coordinator of the list in turn.
+//! Does not decide anything: what a report means is the coordinator's, what a view means the agent's.
+
+mod message;
+
+pub use message::{
+    ANSWER, Answer, Ask, MAX_BODY, Mark, MemberRole, MemberView, REPORT, REQUEST, Registration,
+    Reply, Report, Request, ServerAddress, Standing, VIEW, View,
+};
