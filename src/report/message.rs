@@ -91,11 +91,8 @@ pub enum Reply {
 pub struct Registration {
     /// The name it proved in the handshake.
     pub member: MemberName,
-    /// The cluster its log folder was made for; `None` before there is one. Another cluster's log is
-    /// refused.
-    pub cluster: Option<ClusterId>,
-    /// The life of its log folder; `None` before there is one.
-    pub incarnation: Option<Incarnation>,
+    /// Its log folder; `None` before there is one (the answer says for which cluster to make it).
+    pub log: Option<LogIdentity>,
     /// `host:port` of its member port, as configured at the agent.
     pub listen: String,
     /// `host:port` of its HTTP.
@@ -107,6 +104,15 @@ pub struct Registration {
     pub tail: Option<LogPoint>,
     /// The highest epoch it has promised. One that the store does not know shows a restored store.
     pub promised: Option<Epoch>,
+}
+
+/// Whose log folder, and which life of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogIdentity {
+    /// The cluster it was made for. Another cluster's log is refused.
+    pub cluster: ClusterId,
+    /// Made with the folder (I16).
+    pub incarnation: Incarnation,
 }
 
 /// Where clients reach a member's server.

@@ -10,6 +10,6 @@
 mod message;
 
 pub use message::{
-    ANSWER, Answer, Ask, MAX_BODY, Mark, MemberRole, MemberView, REPORT, REQUEST, Registration,
-    Reply, Report, Request, ServerAddress, Standing, VIEW, View,
+    ANSWER, Answer, Ask, LogIdentity, MAX_BODY, Mark, MemberRole, MemberView, REPORT, REQUEST,
+    Registration, Reply, Report, Request, ServerAddress, Standing, VIEW, View,
 };
