@@ -7,8 +7,15 @@
 //! coordinator of the list in turn.
 //! Does not decide anything: what a report means is the coordinator's, what a view means the agent's.
 
+mod backoff;
+mod error;
+mod handle;
+mod link;
 mod message;
 
+pub use error::Error;
+pub use handle::{Handle, LinkState};
+pub use link::CoordinatorLink;
 pub use message::{
     ANSWER, Answer, Ask, LogIdentity, MAX_BODY, Mark, MemberRole, MemberView, REPORT, REQUEST,
     Registration, Reply, Report, Request, ServerAddress, Standing, VIEW, View,
