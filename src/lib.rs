@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod cluster;
 pub mod config;
+pub mod metrics;
 pub mod token;
 
 pub mod binlog;

@@ -18,7 +18,6 @@ use wal::{LogPoint, Lsn, Timestamp};
 use super::Parts;
 use super::state::AgentState;
 use crate::config::duration_text;
-use crate::metrics::Exporter;
 use crate::report::MemberRole;
 use crate::token::Token;
 
@@ -179,9 +178,11 @@ async fn metrics(State(parts): State<Parts>) -> Response {
     metrics::gauge!("plimsoll_commit_lsn").set(lsn(progress.visible));
     metrics::gauge!("plimsoll_applied_lsn").set(lsn(parts.applied.now().map(|(lsn, _)| lsn)));
     metrics::gauge!("plimsoll_alarms").set(state.alarms.len() as f64);
-    for member in parts.config_members() {
-        let waiting = f64::from(u8::from(state.waiting_for.contains(&member)));
-        metrics::gauge!("plimsoll_quorum_waits_for", "member" => member.to_string()).set(waiting);
+    let view = parts.view.borrow().clone();
+    for member in view.iter().flat_map(|view| &view.members) {
+        let waiting = f64::from(u8::from(state.waiting_for.contains(&member.member)));
+        let name = member.member.to_string();
+        metrics::gauge!("plimsoll_quorum_waits_for", "member" => name).set(waiting);
     }
-    Exporter::render().into_response()
+    parts.exporter.render().into_response()
 }

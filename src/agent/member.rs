@@ -4,15 +4,15 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wal::{Incarnation, Log, LogOptions};
 
 use super::Parts;
 use crate::config::AgentConfig;
-use crate::log::{Error, LogHandle, LogService};
-use crate::report::{CoordinatorLink, Registration, ServerAddress};
+use crate::log::{Error, LogHandle, LogService, Progress};
+use crate::report::{CoordinatorLink, Handle, LogIdentity, Registration, ServerAddress, View};
 use crate::ship::{self, serve};
 use crate::wire::{Identity, Listener};
 
@@ -26,43 +26,47 @@ pub(super) async fn bind(listen: &str, identity: Identity) -> anyhow::Result<Lis
         .with_context(|| format!("agent.listen = {listen:?} cannot be bound: is it in use?"))
 }
 
-/// The link to the coordinators, running from here on.
-pub(super) fn link(
-    config: &AgentConfig,
-    identity: &Identity,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> CoordinatorLink {
+/// What this agent says of itself; `log` once it is open.
+fn registration(config: &AgentConfig, log: Option<(LogIdentity, &Progress)>) -> Registration {
     let server = config.server.as_ref().map(|server| ServerAddress {
         host: server.connection.host.clone(),
         port: server.connection.port,
         family: None,
         uuid: None,
     });
-    let registration = Registration {
+    let progress = log.map(|(_, progress)| progress);
+    Registration {
         member: config.name.clone(),
-        cluster: None,
-        incarnation: None,
+        log: log.map(|(identity, _)| identity),
         listen: config.listen.clone(),
         http: config.http.clone(),
         server,
-        tail: None,
-        promised: None,
-    };
-    let (link, task) =
-        CoordinatorLink::new(config.coordinators.clone(), identity.clone(), registration);
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = task => {}
-        }
-    });
-    link
+        tail: progress.and_then(|progress| progress.flushed),
+        promised: progress.and_then(|progress| progress.promised).map(|shipper| shipper.epoch),
+    }
+}
+
+/// The link to the coordinators, running from here on.
+pub(super) fn link(
+    config: &AgentConfig,
+    identity: &Identity,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> (Handle, watch::Receiver<Option<View>>) {
+    let (link, handle, view) = CoordinatorLink::new(
+        config.coordinators.clone(),
+        identity.clone(),
+        registration(config, None),
+    );
+    tasks.spawn(link.run(stop.clone()));
+    (handle, view)
 }
 
 /// Opens the log, or makes it once the coordinator has said for which cluster (I16).
-pub(super) async fn open(config: &AgentConfig, link: &CoordinatorLink) -> anyhow::Result<Log> {
+pub(super) async fn open(
+    config: &AgentConfig,
+    mut view: watch::Receiver<Option<View>>,
+) -> anyhow::Result<Log> {
     let folder = config.log_dir();
     let options = LogOptions { segment_bytes: config.segment_bytes };
     let made = fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
@@ -70,7 +74,6 @@ pub(super) async fn open(config: &AgentConfig, link: &CoordinatorLink) -> anyhow
         Log::open(&folder, options)
             .with_context(|| format!("opening the log in {}", folder.display()))?
     } else {
-        let mut view = link.view();
         let cluster = loop {
             let known = view.borrow_and_update().as_ref().map(|view| view.cluster);
             if let Some(cluster) = known {
@@ -92,8 +95,12 @@ pub(super) async fn open(config: &AgentConfig, link: &CoordinatorLink) -> anyhow
 pub(super) fn start_log(
     config: &AgentConfig,
     log: Log,
+    link: &Handle,
 ) -> anyhow::Result<(LogHandle, oneshot::Receiver<Result<(), Error>>)> {
     let (handle, thread) = LogService::start(&config.log_dir(), log)?;
+    let identity =
+        LogIdentity { cluster: handle.cluster(), incarnation: handle.incarnation() };
+    link.register(registration(config, Some((identity, &handle.progress().borrow()))));
     let (ended, watch) = oneshot::channel();
     std::thread::Builder::new()
         .name("log-watch".to_owned())

@@ -25,6 +25,7 @@ mod tailing;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,7 +33,8 @@ pub use error::Error;
 
 use crate::config::AgentConfig;
 use crate::log::LogHandle;
-use crate::report::CoordinatorLink;
+use crate::metrics::Exporter;
+use crate::report::{Handle, View};
 use crate::wire::{Identity, PeerRole};
 use state::{AppliedWatch, Shared};
 
@@ -42,7 +44,9 @@ struct Parts {
     config: Arc<AgentConfig>,
     identity: Identity,
     log: LogHandle,
-    link: CoordinatorLink,
+    link: Handle,
+    view: watch::Receiver<Option<View>>,
+    exporter: Exporter,
     shared: Shared,
     applied: AppliedWatch,
 }
@@ -54,19 +58,20 @@ struct Parts {
 pub async fn run(config: AgentConfig, stop: CancellationToken) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let identity = Identity::new(&config.cluster, PeerRole::Member, config.name.as_str())?;
+    let exporter = Exporter::install()?;
     let shared = Shared::new(&config);
     let tasks = TaskTracker::new();
     // The doors open before the log is there: an address that is taken ends the start at once.
     let http = http::bind(&config.http).await?;
     let listener = member::bind(&config.listen, identity.clone()).await?;
-    let link = member::link(&config, &identity, &tasks, &stop);
+    let (link, view) = member::link(&config, &identity, &tasks, &stop);
     let opened = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        opened = member::open(&config, &link) => opened?,
+        opened = member::open(&config, view.clone()) => opened?,
     };
-    let (log, log_ended) = member::start_log(&config, opened)?;
+    let (log, log_ended) = member::start_log(&config, opened, &link)?;
     let applied = AppliedWatch::default();
-    let parts = Parts { config, identity, log, link, shared, applied };
+    let parts = Parts { config, identity, log, link, view, exporter, shared, applied };
     tasks.spawn(http::serve(http, parts.clone(), stop.clone()));
     tasks.spawn(member::serve(listener, parts.clone(), stop.clone()));
     tasks.spawn(state::tell_coordinator(parts.clone(), stop.clone()));
@@ -94,7 +99,7 @@ async fn play_role(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
         stop.cancelled().await;
         return Ok(());
     };
-    let mut view = parts.link.view();
+    let mut view = parts.view.clone();
     loop {
         let source = view.borrow_and_update().as_ref().map(|view| view.source.clone());
         let term = stop.child_token();
@@ -108,7 +113,7 @@ async fn play_role(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
             }
         };
         let moved = async {
-            let now = parts.link.view().borrow().as_ref().map(|view| view.source.clone());
+            let now = parts.view.borrow().as_ref().map(|view| view.source.clone());
             if now != source {
                 return;
             }

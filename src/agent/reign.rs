@@ -180,7 +180,7 @@ impl Reign<'_> {
         let first = self.ship(vec![Body::EpochStart(start)]).await?;
         self.complete_when_committed(first).await?;
         let mut opening = Opening::new(server::binlog_end(control).await?, position);
-        let mut view = self.parts.link.view();
+        let mut view = self.parts.view.clone();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();

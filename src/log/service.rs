@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use wal::{Frame, Incarnation, Log, LogPoint, LogReader, Lsn, SourceContext, Timestamp};
+use wal::{ClusterId, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, SourceContext, Timestamp};
 
 use super::gate::{Admission, Gate};
 use super::{Error, PromiseFile, Refusal};
@@ -80,6 +80,7 @@ pub struct LogHandle {
     progress: watch::Receiver<Progress>,
     reader: LogReader,
     incarnation: Incarnation,
+    cluster: ClusterId,
 }
 
 impl std::fmt::Debug for LogHandle {
@@ -137,6 +138,11 @@ impl LogHandle {
         &self.reader
     }
 
+    /// Whose log this is.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
     /// The life of this log folder (I16).
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
@@ -174,6 +180,7 @@ impl LogService {
             progress: watched,
             reader: log.reader(),
             incarnation: log.incarnation(),
+            cluster: log.cluster(),
         };
         let mut service = LogService {
             history: log.epochs().into(),
