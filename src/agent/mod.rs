@@ -103,14 +103,12 @@ async fn play_role(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
     loop {
         let source = view.borrow_and_update().as_ref().map(|view| view.source.clone());
         let term = stop.child_token();
-        let playing = match source {
-            None => None,
-            Some(source) if source == parts.config.name => {
-                Some(tokio::spawn(source::run(parts.clone(), server.clone(), term.clone())))
+        let mut playing = match source.as_ref() {
+            None => tokio::spawn(wait_for(term.clone())),
+            Some(source) if *source == parts.config.name => {
+                tokio::spawn(source::run(parts.clone(), server.clone(), term.clone()))
             }
-            Some(_) => {
-                Some(tokio::spawn(replica::run(parts.clone(), server.clone(), term.clone())))
-            }
+            Some(_) => tokio::spawn(replica::run(parts.clone(), server.clone(), term.clone())),
         };
         let moved = async {
             let now = parts.view.borrow().as_ref().map(|view| view.source.clone());
@@ -127,13 +125,19 @@ async fn play_role(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
         tokio::select! {
             () = stop.cancelled() => {}
             () = moved => {}
+            // A role ends by itself only where this member cannot go on.
+            ended = &mut playing => return ended.unwrap_or(Err(Error::RoleTask)),
         }
         term.cancel();
-        if let Some(playing) = playing {
-            playing.await.map_err(|_| Error::RoleTask)??;
-        }
+        playing.await.unwrap_or(Err(Error::RoleTask))?;
         if stop.is_cancelled() {
             return Ok(());
         }
     }
+}
+
+/// The coordinator has not said yet what to play.
+async fn wait_for(term: CancellationToken) -> Result<(), Error> {
+    term.cancelled().await;
+    Ok(())
 }
