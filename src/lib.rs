@@ -11,14 +11,14 @@ pub mod binlog;
 pub mod server;
 pub mod wire;
 
-pub mod tail;
-pub mod timestamp;
-pub mod log;
-pub mod quorum;
-pub mod ship;
 pub mod ack;
 pub mod apply;
+pub mod log;
+pub mod quorum;
 pub mod report;
+pub mod ship;
+pub mod tail;
+pub mod timestamp;
 
 pub mod agent;
 pub mod coordinator;
