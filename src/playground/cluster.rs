@@ -36,6 +36,13 @@ const ROLE_INTERVAL: Duration = Duration::from_millis(250);
 /// Between two looks at something that is expected.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// A line for whoever watches; that nobody does any more is no reason to end.
+macro_rules! say {
+    ($($text:tt)*) => {
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    };
+}
+
 /// Runs a cluster until SIGINT or SIGTERM.
 ///
 /// # Errors
@@ -50,7 +57,7 @@ pub async fn run(start: Start) -> Result<ExitCode> {
         _ = terminate.recv() => Ok(()),
         outcome = cluster.live(&folder) => outcome,
     };
-    println!("ending");
+    say!("ending");
     cluster.end().await;
     outcome.map(|()| ExitCode::SUCCESS)
 }
@@ -105,7 +112,7 @@ impl Cluster {
 
     async fn live(&mut self, folder: &Folder) -> Result<()> {
         let began = Instant::now();
-        println!(
+        say!(
             "{} {}",
             self.installation.family.name(),
             self.installation.version
@@ -332,7 +339,7 @@ impl Cluster {
             .with_context(|| self.unknown(name))?;
         process.stop(STOP_PATIENCE).await;
         self.start(name)?;
-        println!("{name} started again");
+        say!("{name} started again");
         // Whoever reads the file while this waits sees the pid that is there.
         self.write_ready()?;
         self.is_up(name, Instant::now() + RESTART_MAX).await
@@ -344,7 +351,7 @@ impl Cluster {
             return Ok(());
         };
         if source != self.source {
-            println!("{source} is source now");
+            say!("{source} is source now");
             self.source = source;
             self.write_ready()?;
         }
@@ -361,7 +368,7 @@ impl Cluster {
 
     fn announce(&self, took: Duration) {
         let layout = &self.layout;
-        println!(
+        say!(
             "usable after {:.1} s, in {}",
             took.as_secs_f64(),
             layout.dir.display()
@@ -373,29 +380,29 @@ impl Cluster {
                 "replica"
             };
             let (server_at, agent_at) = (local(server.port), local(server.agent.http));
-            println!(
+            say!(
                 "  {:<10} {role}  {server_at}  agent http://{agent_at}",
                 server.name
             );
         }
         for witness in &layout.witnesses {
-            println!(
+            say!(
                 "  {:<10} witness  agent http://{}",
                 witness.process,
                 local(witness.http)
             );
         }
-        println!(
+        say!(
             "  {}  http://{}",
             layout.coordinator.process,
             local(layout.coordinator.http)
         );
-        println!(
+        say!(
             "  user {}, password {}",
             super::layout::USER,
             layout.password
         );
-        println!("Ctrl-C ends it and removes everything");
+        say!("Ctrl-C ends it and removes everything");
     }
 
     /// Ends every child. Roles are asked first; servers are killed, because their data goes too, and
