@@ -69,8 +69,7 @@ const MEMBERS_MAX: usize = 9;
 impl Start {
     /// The family. Asked for by clap wherever a cluster is started.
     pub fn server(&self) -> ServerFamily {
-        self.server
-            .expect("clap requires --server unless a subcommand is given")
+        self.server.expect("clap requires --server unless a subcommand is given")
     }
 
     /// Refuses what cannot be had, in one line with the way out.
@@ -78,24 +77,20 @@ impl Start {
         let members = 1 + self.replicas + self.witnesses;
         if self.routers > 0 {
             return Err(
-                "--routers: there is no router in this version yet; leave it out".to_owned(),
+                "--routers: there is no router in this version yet; leave it out".to_owned()
             );
         }
         if members < 2 {
             return Err(
-                "tolerate = 1 needs two members at least; add --replicas or --witnesses".to_owned(),
+                "tolerate = 1 needs two members at least; add --replicas or --witnesses".to_owned()
             );
         }
         if members > MEMBERS_MAX {
-            return Err(format!(
-                "{members} members; at most {MEMBERS_MAX} fit one machine"
-            ));
+            return Err(format!("{members} members; at most {MEMBERS_MAX} fit one machine"));
         }
         if self.timestamps.is_multiple_of(2) || self.timestamps > 9 {
             let given = self.timestamps;
-            return Err(format!(
-                "--timestamps {given}: an odd number up to 9 is needed (2M-1)"
-            ));
+            return Err(format!("--timestamps {given}: an odd number up to 9 is needed (2M-1)"));
         }
         if self.ack == AckWhen::Applied && self.replicas == 0 {
             return Err("--ack applied needs a replica; witnesses apply nothing".to_owned());

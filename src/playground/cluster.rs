@@ -1,10 +1,8 @@
 //! The playground as a whole: its start, its requests, its end.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -21,7 +19,7 @@ use super::layout::{Layout, Server, local};
 use super::ports::Reserved;
 use super::process::Process;
 use super::ready::Ready;
-use super::{roles, settings, template, view};
+use super::{files, view};
 
 /// A slow machine needs a while for its first templates; more than this is a fault.
 const START_MAX: Duration = Duration::from_secs(120);
@@ -62,18 +60,6 @@ pub async fn run(start: Start) -> Result<ExitCode> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-/// A file that only we may read: it holds a password.
-///
-/// # Errors
-/// It cannot be made.
-pub fn private_file(path: &Path) -> Result<File> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options
-        .open(path)
-        .with_context(|| format!("write {}", path.display()))
-}
-
 struct Cluster {
     layout: Layout,
     installation: Installation,
@@ -92,32 +78,16 @@ impl Cluster {
         let mut reserved = Reserved::default();
         let layout = Layout::plan(start, folder.path(), &mut reserved)?;
         let program = std::env::current_exe().context("find our own program")?;
-        let ready_file = start
-            .ready_file
-            .as_deref()
-            .map(std::path::absolute)
-            .transpose()?;
+        let ready_file = start.ready_file.as_deref().map(std::path::absolute).transpose()?;
         let source = layout.servers[0].agent.member.clone();
         let children = BTreeMap::new();
-        Ok(Cluster {
-            layout,
-            installation,
-            program,
-            ready_file,
-            reserved,
-            children,
-            source,
-        })
+        Ok(Cluster { layout, installation, program, ready_file, reserved, children, source })
     }
 
     async fn live(&mut self, folder: &Folder) -> Result<()> {
         let began = Instant::now();
-        say!(
-            "{} {}",
-            self.installation.family.name(),
-            self.installation.version
-        );
-        tokio::task::block_in_place(|| self.write_files())?;
+        say!("{} {}", self.installation.family.name(), self.installation.version);
+        tokio::task::block_in_place(|| files::write(&self.layout, &self.installation))?;
         let mut requests = control::listen(folder)?;
         for name in self.layout.names() {
             // An agent finds its server and the services up; none of them would mind otherwise.
@@ -130,44 +100,6 @@ impl Cluster {
         self.write_ready()?;
         self.announce(began.elapsed());
         self.serve(&mut requests).await
-    }
-
-    /// Everything that children find when they start: data folders, options, configurations.
-    fn write_files(&self) -> Result<()> {
-        let layout = &self.layout;
-        for dir in [layout.conf(), layout.dir.join("output")] {
-            std::fs::create_dir(&dir).with_context(|| format!("make {}", dir.display()))?;
-        }
-        let write = |name: &str, text: &str| -> Result<()> {
-            let path = layout.conf().join(name);
-            let mut file = private_file(&path)?;
-            file.write_all(text.as_bytes())
-                .with_context(|| format!("write {}", path.display()))
-        };
-        write(roles::SECRET_FILE, &layout.secret)?;
-        write(roles::PASSWORD_FILE, &layout.agent_password)?;
-        write("accounts.sql", &settings::accounts(layout))?;
-        for server in &layout.servers {
-            template::copy_to(&self.installation, &layout.home(&server.name))?;
-            let options = settings::options(layout, server, &self.installation);
-            write(&format!("{}.cnf", server.name), &options)?;
-        }
-        for (agent, server) in layout.agents() {
-            write(
-                &format!("{}.toml", agent.process),
-                &roles::agent(layout, agent, server),
-            )?;
-        }
-        for (index, timestamp) in layout.timestamps.iter().enumerate() {
-            write(
-                &format!("{}.toml", timestamp.process),
-                &roles::timestamp(layout, index),
-            )?;
-        }
-        write(
-            &format!("{}.toml", layout.coordinator.process),
-            &roles::coordinator(layout),
-        )
     }
 
     /// Starts the process of this name, which must not run.
@@ -187,7 +119,7 @@ impl Cluster {
             let options = layout.conf().join(format!("{}.cnf", server.name));
             command.arg(format!("--defaults-file={}", options.display()));
             if !self.children.contains_key(name) {
-                let accounts = layout.conf().join("accounts.sql");
+                let accounts = layout.conf().join(files::ACCOUNTS);
                 command.arg(format!("--init-file={}", accounts.display()));
             }
             return Some(command);
@@ -196,52 +128,32 @@ impl Cluster {
             "agent"
         } else if layout.coordinator.process == name {
             "coordinator"
-        } else if layout
-            .timestamps
-            .iter()
-            .any(|timestamp| timestamp.process == name)
-        {
+        } else if layout.timestamps.iter().any(|timestamp| timestamp.process == name) {
             "timestamp"
         } else {
             return None;
         };
         let mut command = Command::new(&self.program);
-        command
-            .arg(role)
-            .arg("--config")
-            .arg(layout.conf().join(format!("{name}.toml")));
+        command.arg(role).arg("--config").arg(layout.conf().join(format!("{name}.toml")));
         Some(command)
     }
 
     fn server(&self, name: &str) -> Option<&Server> {
-        self.layout
-            .servers
-            .iter()
-            .find(|server| server.name == name)
+        self.layout.servers.iter().find(|server| server.name == name)
     }
 
     fn ports(&self, name: &str) -> Vec<u16> {
         let layout = &self.layout;
-        let server = self
-            .server(name)
-            .map(|server| vec![server.port, server.fallback_port]);
-        let agent = layout
-            .agent(name)
-            .map(|(agent, _)| vec![agent.listen, agent.http]);
-        let timestamp = layout
-            .timestamps
-            .iter()
-            .find(|timestamp| timestamp.process == name);
+        let server = self.server(name).map(|server| vec![server.port, server.fallback_port]);
+        let agent = layout.agent(name).map(|(agent, _)| vec![agent.listen, agent.http]);
+        let timestamp = layout.timestamps.iter().find(|timestamp| timestamp.process == name);
         let timestamp = timestamp.map(|timestamp| vec![timestamp.listen]);
         let coordinator = || vec![layout.coordinator.listen, layout.coordinator.http];
         server.or(agent).or(timestamp).unwrap_or_else(coordinator)
     }
 
     fn unknown(&self, name: &str) -> String {
-        format!(
-            "there is no {name} here; there are: {}",
-            self.layout.names().join(" ")
-        )
+        format!("there is no {name} here; there are: {}", self.layout.names().join(" "))
     }
 
     async fn servers_are_up(&self) -> Result<()> {
@@ -253,10 +165,7 @@ impl Cluster {
 
     /// Returns when the child answers; an error when it has ended, or time is up.
     async fn is_up(&self, name: &str, until: Instant) -> Result<()> {
-        let process = self
-            .children
-            .get(name)
-            .with_context(|| self.unknown(name))?;
+        let process = self.children.get(name).with_context(|| self.unknown(name))?;
         loop {
             let Err(reason) = self.answers(name).await else {
                 return Ok(());
@@ -265,10 +174,7 @@ impl Cluster {
                 bail!("{name} ended with {status}:\n  {}", process.last_words());
             }
             if Instant::now() > until {
-                bail!(
-                    "{name} does not come up: {reason:#}\n  {}",
-                    process.last_words()
-                );
+                bail!("{name} does not come up: {reason:#}\n  {}", process.last_words());
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
@@ -285,11 +191,7 @@ impl Cluster {
         if layout.coordinator.process == name {
             return view::status(layout.coordinator.http).await.map(drop);
         }
-        for timestamp in layout
-            .timestamps
-            .iter()
-            .filter(|timestamp| timestamp.process == name)
-        {
+        for timestamp in layout.timestamps.iter().filter(|timestamp| timestamp.process == name) {
             tokio::net::TcpStream::connect(local(timestamp.listen)).await?;
         }
         Ok(())
@@ -333,10 +235,7 @@ impl Cluster {
 
     /// Stops the child if it runs, starts it, and returns when it is up and the file says so.
     async fn restart(&mut self, name: &str) -> Result<()> {
-        let process = self
-            .children
-            .get(name)
-            .with_context(|| self.unknown(name))?;
+        let process = self.children.get(name).with_context(|| self.unknown(name))?;
         process.stop(STOP_PATIENCE).await;
         self.start(name)?;
         say!("{name} started again");
@@ -368,40 +267,17 @@ impl Cluster {
 
     fn announce(&self, took: Duration) {
         let layout = &self.layout;
-        say!(
-            "usable after {:.1} s, in {}",
-            took.as_secs_f64(),
-            layout.dir.display()
-        );
+        say!("usable after {:.1} s, in {}", took.as_secs_f64(), layout.dir.display());
         for server in &layout.servers {
-            let role = if server.agent.member == self.source {
-                "source "
-            } else {
-                "replica"
-            };
+            let role = if server.agent.member == self.source { "source " } else { "replica" };
             let (server_at, agent_at) = (local(server.port), local(server.agent.http));
-            say!(
-                "  {:<10} {role}  {server_at}  agent http://{agent_at}",
-                server.name
-            );
+            say!("  {:<10} {role}  {server_at}  agent http://{agent_at}", server.name);
         }
         for witness in &layout.witnesses {
-            say!(
-                "  {:<10} witness  agent http://{}",
-                witness.process,
-                local(witness.http)
-            );
+            say!("  {:<10} witness  agent http://{}", witness.process, local(witness.http));
         }
-        say!(
-            "  {}  http://{}",
-            layout.coordinator.process,
-            local(layout.coordinator.http)
-        );
-        say!(
-            "  user {}, password {}",
-            super::layout::USER,
-            layout.password
-        );
+        say!("  {}  http://{}", layout.coordinator.process, local(layout.coordinator.http));
+        say!("  user {}, password {}", super::layout::USER, layout.password);
         say!("Ctrl-C ends it and removes everything");
     }
 
@@ -431,11 +307,7 @@ async fn join_all<F: Future<Output = ()>>(futures: Vec<F>) {
     let mut pending: Vec<_> = futures.into_iter().map(Box::pin).collect();
     std::future::poll_fn(|context| {
         pending.retain_mut(|future| future.as_mut().poll(context).is_pending());
-        if pending.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
+        if pending.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
 }

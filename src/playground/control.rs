@@ -53,12 +53,7 @@ async fn serve(stream: UnixStream, requests: mpsc::Sender<Request>) -> Result<()
     let answer = match line.strip_prefix("restart ") {
         Some(name) => {
             let (answer, outcome) = oneshot::channel();
-            requests
-                .send(Request {
-                    name: name.to_owned(),
-                    answer,
-                })
-                .await?;
+            requests.send(Request { name: name.to_owned(), answer }).await?;
             match outcome.await {
                 Ok(Ok(())) => "ok\n".to_owned(),
                 Ok(Err(error)) => format!("error {}\n", one_line(&format!("{error:#}"))),
@@ -81,17 +76,10 @@ pub async fn ask_restart(dir: &Path, name: &str) -> Result<()> {
     }
     let nobody = || format!("no playground runs in {}", dir.display());
     let handle = File::open(dir).with_context(nobody)?;
-    let stream = UnixStream::connect(short(&handle, SOCKET))
-        .await
-        .with_context(nobody)?;
+    let stream = UnixStream::connect(short(&handle, SOCKET)).await.with_context(nobody)?;
     let mut stream = BufReader::new(stream);
-    stream
-        .write_all(format!("restart {name}\n").as_bytes())
-        .await
-        .with_context(nobody)?;
-    let answer = read_line(&mut stream)
-        .await
-        .context("the playground ended")?;
+    stream.write_all(format!("restart {name}\n").as_bytes()).await.with_context(nobody)?;
+    let answer = read_line(&mut stream).await.context("the playground ended")?;
     match answer.strip_prefix("error ") {
         Some(error) => bail!("restart {name}: {}", many_lines(error)),
         None if answer == "ok" => Ok(()),

@@ -39,11 +39,7 @@ impl Folder {
         if !mark.exists() && fs::read_dir(&path)?.next().is_some() {
             bail!("{shown} already holds something; give --dir a new or an empty folder");
         }
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&mark);
+        let lock = File::options().create(true).truncate(false).write(true).open(&mark);
         let lock = lock.with_context(|| format!("open {}", mark.display()))?;
         if lock.try_lock().is_err() {
             bail!("a playground already runs in {shown}; end it, or give another --dir");
@@ -56,12 +52,7 @@ impl Folder {
             }
         }
         let handle = File::open(&path).with_context(|| format!("open {shown}"))?;
-        Ok(Folder {
-            path,
-            handle,
-            _lock: lock,
-            keep,
-        })
+        Ok(Folder { path, handle, _lock: lock, keep })
     }
 
     /// Absolute path.
@@ -107,19 +98,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("play");
         let folder = Folder::prepare(Some(&path), false).expect("made");
-        assert!(
-            Folder::prepare(Some(&path), false).is_err(),
-            "one runs in it"
-        );
+        assert!(Folder::prepare(Some(&path), false).is_err(), "one runs in it");
         fs::write(path.join("s1"), "x").expect("written");
         drop(folder);
         assert!(!path.exists());
 
         fs::create_dir_all(path.join("s1/data")).expect("made");
-        assert!(
-            Folder::prepare(Some(&path), false).is_err(),
-            "somebody else's"
-        );
+        assert!(Folder::prepare(Some(&path), false).is_err(), "somebody else's");
         fs::write(path.join(MARK), "").expect("written");
         let folder = Folder::prepare(Some(&path), false).expect("remains are taken over");
         assert!(!path.join("s1").exists());

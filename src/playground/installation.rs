@@ -53,13 +53,7 @@ impl Installation {
         if runs_as_root() {
             needs.push("user=root".to_owned());
         }
-        let mut found = Installation {
-            family,
-            version: String::new(),
-            cache,
-            start,
-            needs,
-        };
+        let mut found = Installation { family, version: String::new(), cache, start, needs };
         found.version = found.ask_version()?;
         Ok(found)
     }
@@ -77,17 +71,10 @@ impl Installation {
         let said = ask.args(["--no-defaults", "--version"]).output();
         let said = said.with_context(|| format!("start {program} --version"))?;
         let text = String::from_utf8_lossy(&said.stdout);
-        let version = text
-            .split_whitespace()
-            .skip_while(|word| *word != "Ver")
-            .nth(1);
+        let version = text.split_whitespace().skip_while(|word| *word != "Ver").nth(1);
         version.map(str::to_owned).with_context(|| {
             let error = String::from_utf8_lossy(&said.stderr);
-            format!(
-                "{program} tells no version ({}): {}",
-                said.status,
-                error.trim()
-            )
+            format!("{program} tells no version ({}): {}", said.status, error.trim())
         })
     }
 }
@@ -99,9 +86,7 @@ impl Installation {
 pub fn find_program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"].map(PathBuf::from);
-    let found = std::env::split_paths(&path)
-        .chain(usual)
-        .map(|dir| dir.join(name));
+    let found = std::env::split_paths(&path).chain(usual).map(|dir| dir.join(name));
     found
         .into_iter()
         .find(|file| file.is_file())
@@ -120,10 +105,7 @@ fn cache_dir() -> Result<PathBuf> {
 fn private_root(root: &Path) -> Result<(Vec<PathBuf>, Vec<String>)> {
     let server = root.join("usr/sbin/mysqld");
     if !server.is_file() {
-        bail!(
-            "MySQL is not in {}; run: cargo xtask servers",
-            root.display()
-        );
+        bail!("MySQL is not in {}; run: cargo xtask servers", root.display());
     }
     let loaders = [
         ("lib64/ld-linux-x86-64.so.2", "x86_64-linux-gnu"),
@@ -134,24 +116,14 @@ fn private_root(root: &Path) -> Result<(Vec<PathBuf>, Vec<String>)> {
     let found = loaders.iter().find(|(name, _)| root.join(name).exists());
     let (loader, triplet) =
         found.with_context(|| format!("{} holds no dynamic loader", root.display()))?;
-    let libraries = format!(
-        "{root}/usr/lib/{triplet}:{root}/lib/{triplet}",
-        root = root.display()
-    );
-    let start = vec![
-        root.join(loader),
-        PathBuf::from("--library-path"),
-        PathBuf::from(libraries),
-        server,
-    ];
+    let libraries = format!("{root}/usr/lib/{triplet}:{root}/lib/{triplet}", root = root.display());
+    let start =
+        vec![root.join(loader), PathBuf::from("--library-path"), PathBuf::from(libraries), server];
     let usr = root.join("usr");
     let needs = vec![
         format!("basedir={}", usr.display()),
         format!("lc-messages-dir={}", usr.join("share/mysql").display()),
-        format!(
-            "character-sets-dir={}",
-            usr.join("share/mysql/charsets").display()
-        ),
+        format!("character-sets-dir={}", usr.join("share/mysql/charsets").display()),
         format!("plugin-dir={}", usr.join("lib/mysql/plugin").display()),
         // Its compiled-in folder does not exist outside the root, and it would not start.
         "secure-file-priv=".to_owned(),

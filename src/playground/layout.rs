@@ -81,13 +81,7 @@ impl Layout {
             let name = format!("s{number}");
             let agent = Agent::plan(&format!("{name}-agent"), &name, ports)?;
             let (port, fallback_port) = (ports.take()?, ports.take()?);
-            servers.push(Server {
-                name,
-                number,
-                port,
-                fallback_port,
-                agent,
-            });
+            servers.push(Server { name, number, port, fallback_port, agent });
         }
         let mut witnesses = Vec::new();
         for number in 1..=start.witnesses {
@@ -97,18 +91,10 @@ impl Layout {
         let mut timestamps = Vec::new();
         for id in 0..start.timestamps {
             let process = format!("timestamp-{}", id + 1);
-            timestamps.push(Timestamp {
-                process,
-                id,
-                listen: ports.take()?,
-            });
+            timestamps.push(Timestamp { process, id, listen: ports.take()? });
         }
         let (listen, http) = (ports.take()?, ports.take()?);
-        let coordinator = Coordinator {
-            process: "coordinator-1".to_owned(),
-            listen,
-            http,
-        };
+        let coordinator = Coordinator { process: "coordinator-1".to_owned(), listen, http };
         Ok(Layout {
             dir: dir.to_owned(),
             family: start.server(),
@@ -140,10 +126,7 @@ impl Layout {
 
     /// All agents: of servers, then witnesses.
     pub fn agents(&self) -> impl Iterator<Item = (&Agent, Option<&Server>)> {
-        let of_servers = self
-            .servers
-            .iter()
-            .map(|server| (&server.agent, Some(server)));
+        let of_servers = self.servers.iter().map(|server| (&server.agent, Some(server)));
         of_servers.chain(self.witnesses.iter().map(|witness| (witness, None)))
     }
 
@@ -155,29 +138,17 @@ impl Layout {
     /// Names of all processes, in the order in which they are started.
     pub fn names(&self) -> Vec<String> {
         let servers = self.servers.iter().map(|server| server.name.clone());
-        let timestamps = self
-            .timestamps
-            .iter()
-            .map(|timestamp| timestamp.process.clone());
+        let timestamps = self.timestamps.iter().map(|timestamp| timestamp.process.clone());
         let coordinator = std::iter::once(self.coordinator.process.clone());
         let agents = self.agents().map(|(agent, _)| agent.process.clone());
-        servers
-            .chain(timestamps)
-            .chain(coordinator)
-            .chain(agents)
-            .collect()
+        servers.chain(timestamps).chain(coordinator).chain(agents).collect()
     }
 }
 
 impl Agent {
     fn plan(process: &str, member: &str, ports: &mut Reserved) -> Result<Agent> {
         let (listen, http) = (ports.take()?, ports.take()?);
-        Ok(Agent {
-            process: process.to_owned(),
-            member: member.to_owned(),
-            listen,
-            http,
-        })
+        Ok(Agent { process: process.to_owned(), member: member.to_owned(), listen, http })
     }
 
     /// Its data folder.
@@ -200,7 +171,5 @@ pub fn local(port: u16) -> String {
 fn random_word() -> String {
     const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
     let mut random = rand::rng();
-    (0..24)
-        .map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())]))
-        .collect()
+    (0..24).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
 }

@@ -9,12 +9,13 @@
 //!
 //! Does not: restart a child by itself, decide anything about the cluster, or write to its servers
 //! beyond the accounts. Flow of a start: `installation` (which programs) -> `template` (a data folder
-//! made once) -> `layout` (names, ports, folders) -> `settings` and `roles` (the files) -> `process`
+//! made once) -> `layout` (names, ports, folders) -> `settings`, `roles`, `files` (what children find) -> `process`
 //! (children) -> `view` (is it usable, who is source) -> `ready` (the file); `cluster` holds it together.
 
 mod args;
 mod cluster;
 mod control;
+mod files;
 mod folder;
 mod installation;
 mod layout;
@@ -38,10 +39,8 @@ pub use installation::ServerFamily;
 /// # Errors
 /// What could not be started or found, with the way out.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("start the runtime")?;
     match args.verb {
         Some(args::Verb::Restart(restart)) => {

@@ -29,10 +29,7 @@ impl Process {
     pub fn start(mut command: Command, log: &Path) -> Result<Process> {
         let file = File::options().create(true).append(true).open(log);
         let file = file.with_context(|| format!("open {}", log.display()))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file);
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         // Ctrl-C at the terminal is for the playground, which then ends its children in order.
         command.process_group(0);
         die_with_parent(&mut command);
@@ -56,12 +53,7 @@ impl Process {
         });
         let pid = started.recv().context("the child's thread ended")?;
         let pid = pid.with_context(|| format!("start {shown}"))?;
-        Ok(Process {
-            pid,
-            log: log.to_owned(),
-            ended,
-            alive,
-        })
+        Ok(Process { pid, log: log.to_owned(), ended, alive })
     }
 
     /// The child's own pid; stays when it has ended.
@@ -129,12 +121,7 @@ fn reap(mut child: Child, alive: &Mutex<bool>) -> ExitStatus {
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: the pointer is to a local of the right type; the flags ask for no side effect.
         let done = unsafe {
-            libc::waitid(
-                libc::P_PID,
-                child.id(),
-                &raw mut info,
-                libc::WEXITED | libc::WNOWAIT,
-            )
+            libc::waitid(libc::P_PID, child.id(), &raw mut info, libc::WEXITED | libc::WNOWAIT)
         };
         if done == 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
             break;
@@ -204,10 +191,7 @@ mod tests {
     #[test]
     fn what_cannot_start_is_said() {
         let dir = tempfile::tempdir().expect("a folder");
-        let error = Process::start(
-            Command::new("/nowhere/to/be/found"),
-            &dir.path().join("log"),
-        );
+        let error = Process::start(Command::new("/nowhere/to/be/found"), &dir.path().join("log"));
         assert!(format!("{:#}", error.expect_err("no such file")).contains("/nowhere/to/be/found"));
     }
 }

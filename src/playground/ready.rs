@@ -73,11 +73,7 @@ impl Ready {
         };
         let servers = layout.servers.iter().map(|server| ReadyServer {
             name: server.name.clone(),
-            role: if server.agent.member == source {
-                "source"
-            } else {
-                "replica"
-            },
+            role: if server.agent.member == source { "source" } else { "replica" },
             host: "127.0.0.1",
             port: server.port,
             user: USER,
@@ -116,16 +112,12 @@ impl Ready {
     /// The file cannot be written.
     pub fn write(&self, file: &Path) -> Result<()> {
         let shown = file.display();
-        let name = file
-            .file_name()
-            .with_context(|| format!("{shown} is no file name"))?;
+        let name = file.file_name().with_context(|| format!("{shown} is no file name"))?;
         let beside = file.with_file_name(format!(".{}.new", name.to_string_lossy()));
         let text = serde_json::to_string_pretty(self).context("the ready file as JSON")?;
-        let mut new = super::cluster::private_file(&beside)?;
-        new.write_all(text.as_bytes())
-            .with_context(|| format!("write {}", beside.display()))?;
-        new.write_all(b"\n")
-            .with_context(|| format!("write {}", beside.display()))?;
+        let mut new = super::files::private_file(&beside)?;
+        new.write_all(text.as_bytes()).with_context(|| format!("write {}", beside.display()))?;
+        new.write_all(b"\n").with_context(|| format!("write {}", beside.display()))?;
         std::fs::rename(&beside, file).with_context(|| format!("replace {shown}"))
     }
 }
@@ -147,15 +139,7 @@ mod tests {
 
     #[test]
     fn the_shape_is_the_promised_one() {
-        let line = [
-            "x",
-            "--server",
-            "mysql",
-            "--replicas",
-            "1",
-            "--witnesses",
-            "1",
-        ];
+        let line = ["x", "--server", "mysql", "--replicas", "1", "--witnesses", "1"];
         let start = Line::parse_from(line).start;
         let layout =
             Layout::plan(&start, Path::new("/d"), &mut Reserved::default()).expect("ports");
@@ -163,9 +147,7 @@ mod tests {
         let file = dir.path().join("ready.json");
         let pid = |name: &str| u32::try_from(name.len()).expect("short");
         for source in ["s1", "s2"] {
-            Ready::new(&layout, source, pid)
-                .write(&file)
-                .expect("written");
+            Ready::new(&layout, source, pid).write(&file).expect("written");
         }
         let text = std::fs::read_to_string(&file).expect("there");
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -180,19 +162,9 @@ mod tests {
         assert_eq!(value["witnesses"][0]["name"], "witness-1");
         assert_eq!(value["witnesses"][0]["log"], "/d/witness-1/log");
         assert_eq!(value["witnesses"][0]["agent"]["pid"], 9);
-        assert_eq!(
-            value["coordinators"][0]["http"],
-            local(layout.coordinator.http)
-        );
-        assert_eq!(
-            value["timestamps"][0]["addr"],
-            local(layout.timestamps[0].listen)
-        );
+        assert_eq!(value["coordinators"][0]["http"], local(layout.coordinator.http));
+        assert_eq!(value["timestamps"][0]["addr"], local(layout.timestamps[0].listen));
         assert_eq!(value["routers"], json!([]));
-        assert_eq!(
-            std::fs::read_dir(dir.path()).expect("there").count(),
-            1,
-            "nothing left beside"
-        );
+        assert_eq!(std::fs::read_dir(dir.path()).expect("there").count(), 1, "nothing left beside");
     }
 }

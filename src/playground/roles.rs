@@ -38,11 +38,7 @@ pub fn agent(layout: &Layout, agent: &Agent, server: Option<&Server>) -> String 
 /// Configuration of the coordinator.
 pub fn coordinator(layout: &Layout) -> String {
     let members = layout.agents().map(|(agent, server)| {
-        let witness = if server.is_none() {
-            ", witness = true"
-        } else {
-            ""
-        };
+        let witness = if server.is_none() { ", witness = true" } else { "" };
         let (name, listen) = (quoted(&agent.member), quoted(&local(agent.listen)));
         format!("  {{ name = {name}, listen = {listen}{witness} }},\n")
     });
@@ -75,17 +71,11 @@ pub fn timestamp(layout: &Layout, index: usize) -> String {
 }
 
 fn cluster() -> String {
-    format!(
-        "[cluster]\nname = {}\nsecret_file = \"{SECRET_FILE}\"\n\n",
-        quoted(CLUSTER)
-    )
+    format!("[cluster]\nname = {}\nsecret_file = \"{SECRET_FILE}\"\n\n", quoted(CLUSTER))
 }
 
 fn timestamps(layout: &Layout) -> String {
-    let all = layout
-        .timestamps
-        .iter()
-        .map(|server| quoted(&local(server.listen)));
+    let all = layout.timestamps.iter().map(|server| quoted(&local(server.listen)));
     all.collect::<Vec<_>>().join(", ")
 }
 

@@ -56,10 +56,7 @@ pub fn initial_options(installation: &Installation) -> String {
         ServerFamily::Mariadb => "innodb_log_file_size=64M",
         ServerFamily::Mysql => "innodb_redo_log_capacity=64M",
     };
-    format!(
-        "[mysqld]\n{}\n{size}\ninnodb_buffer_pool_size=64M\n",
-        installation.needs.join("\n")
-    )
+    format!("[mysqld]\n{}\n{size}\ninnodb_buffer_pool_size=64M\n", installation.needs.join("\n"))
 }
 
 /// The server's option file.
@@ -83,10 +80,7 @@ pub fn options(layout: &Layout, server: &Server, installation: &Installation) ->
 /// acknowledgement that nobody gives yet.
 pub fn accounts(layout: &Layout) -> String {
     let mut text = String::from("SET SESSION sql_log_bin=0;\n");
-    for (user, password) in [
-        (USER, &layout.password),
-        (AGENT_USER, &layout.agent_password),
-    ] {
+    for (user, password) in [(USER, &layout.password), (AGENT_USER, &layout.agent_password)] {
         text += &format!("CREATE USER '{user}'@'%' IDENTIFIED BY '{password}';\n");
         text += &format!("GRANT ALL PRIVILEGES ON *.* TO '{user}'@'%' WITH GRANT OPTION;\n");
     }

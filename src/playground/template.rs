@@ -19,20 +19,14 @@ const FORM: u32 = 1;
 pub fn copy_to(installation: &Installation, target: &Path) -> Result<()> {
     let template = find_or_make(installation)?;
     let mut copy = Command::new("cp");
-    copy.args(["-a", "--reflink=auto"])
-        .arg(&template)
-        .arg(target);
+    copy.args(["-a", "--reflink=auto"]).arg(&template).arg(target);
     run(&mut copy)
 }
 
 fn find_or_make(installation: &Installation) -> Result<PathBuf> {
     let templates = installation.cache.join("templates");
     fs::create_dir_all(&templates).with_context(|| format!("make {}", templates.display()))?;
-    let name = format!(
-        "{}-{}-{FORM}",
-        installation.family.name(),
-        installation.version
-    );
+    let name = format!("{}-{}-{FORM}", installation.family.name(), installation.version);
     let place = templates.join(&name);
     // Several playgrounds may start at once; one makes it, the others wait.
     let lock = File::create(templates.join("lock")).context("open the templates' lock")?;
@@ -85,9 +79,7 @@ fn tidy(data: &Path) -> Result<()> {
 
 fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().display().to_string();
-    let done = command
-        .output()
-        .with_context(|| format!("start {program}"))?;
+    let done = command.output().with_context(|| format!("start {program}"))?;
     if !done.status.success() {
         let text = [done.stdout, done.stderr].concat();
         let text = String::from_utf8_lossy(&text);

@@ -18,32 +18,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// It does not answer, or names nobody.
 pub async fn source(layout: &Layout) -> Result<String> {
     let status = status(layout.coordinator.http).await?;
-    let source = status["source"]
-        .as_str()
-        .context("the coordinator names no source")?;
+    let source = status["source"].as_str().context("the coordinator names no source")?;
     Ok(source.to_owned())
 }
 
 /// Nothing if the cluster can be used; otherwise what is still missing.
 pub async fn usable(layout: &Layout) -> Result<String> {
-    let coordinator = status(layout.coordinator.http)
-        .await
-        .context("the coordinator")?;
+    let coordinator = status(layout.coordinator.http).await.context("the coordinator")?;
     if coordinator["complete"] != Value::Bool(true) {
         bail!("the coordinator knows no complete epoch yet");
     }
-    let source = coordinator["source"]
-        .as_str()
-        .context("the coordinator names no source")?;
+    let source = coordinator["source"].as_str().context("the coordinator names no source")?;
     for (agent, _) in layout.agents() {
-        status(agent.http)
-            .await
-            .with_context(|| agent.process.clone())?;
+        status(agent.http).await.with_context(|| agent.process.clone())?;
     }
-    let server = layout
-        .servers
-        .iter()
-        .find(|server| server.agent.member == source);
+    let server = layout.servers.iter().find(|server| server.agent.member == source);
     let server = server.with_context(|| format!("the source {source} is no server of ours"))?;
     if !accepts_writes(layout, server).await? {
         bail!("{source} is still read-only");
@@ -55,14 +44,8 @@ pub async fn usable(layout: &Layout) -> Result<String> {
 /// A token of the source is reached by every replica: so each of them applies.
 async fn replicas_follow(layout: &Layout, source: &Server) -> Result<()> {
     let token = get(source.agent.http, "/v1/token").await?;
-    let token = token["token"]
-        .as_str()
-        .context("the source's agent gives no token")?;
-    for replica in layout
-        .servers
-        .iter()
-        .filter(|server| server.name != source.name)
-    {
+    let token = token["token"].as_str().context("the source's agent gives no token")?;
+    for replica in layout.servers.iter().filter(|server| server.name != source.name) {
         let wait = format!("/v1/wait?after={token}&timeout=1000ms");
         get(replica.agent.http, &wait)
             .await
@@ -83,8 +66,7 @@ pub async fn log_in(layout: &Layout, server: &Server) -> Result<Conn> {
         .user(Some(USER))
         .pass(Some(layout.password.clone()));
     let conn = tokio::time::timeout(PATIENCE, Conn::new(options)).await;
-    conn.context("no answer")?
-        .with_context(|| format!("log in at {}", local(server.port)))
+    conn.context("no answer")?.with_context(|| format!("log in at {}", local(server.port)))
 }
 
 async fn accepts_writes(layout: &Layout, server: &Server) -> Result<bool> {
@@ -116,15 +98,9 @@ fn ask(url: &str) -> Result<Value> {
         .http_status_as_error(false)
         .build()
         .new_agent();
-    let mut answer = agent
-        .get(url)
-        .call()
-        .with_context(|| format!("GET {url}"))?;
+    let mut answer = agent.get(url).call().with_context(|| format!("GET {url}"))?;
     let status = answer.status();
-    let text = answer
-        .body_mut()
-        .read_to_string()
-        .with_context(|| format!("GET {url}"))?;
+    let text = answer.body_mut().read_to_string().with_context(|| format!("GET {url}"))?;
     if !status.is_success() {
         bail!("GET {url}: {status}: {}", text.trim());
     }

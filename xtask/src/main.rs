@@ -8,10 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Sets a fresh machine up and runs the project"
-)]
+#[command(name = "cargo xtask", about = "Sets a fresh machine up and runs the project")]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,

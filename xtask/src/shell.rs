@@ -29,10 +29,7 @@ impl Root {
         }
         let sudo = |arguments: &[&str]| {
             let mut command = Command::new("sudo");
-            command
-                .args(arguments)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
+            command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
             command.status()
         };
         match sudo(&["-n", "true"]) {
@@ -59,9 +56,7 @@ impl Root {
                     command.arg("-n");
                 }
                 // `env` because sudo drops variables: apt must not ask questions.
-                command
-                    .args(["env", "DEBIAN_FRONTEND=noninteractive", program])
-                    .args(arguments);
+                command.args(["env", "DEBIAN_FRONTEND=noninteractive", program]).args(arguments);
                 Ok(command)
             }
             Root::Missing => bail!(
@@ -100,10 +95,7 @@ pub fn run_quietly(command: &mut Command, log: &Path) -> Result<()> {
     let said = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
     let lines: Vec<&str> = said.lines().collect();
     let tail = lines[lines.len().saturating_sub(12)..].join("\n  ");
-    bail!(
-        "{shown} ended with {status}:\n  {tail}\n  (all of it: {})",
-        log.display()
-    )
+    bail!("{shown} ended with {status}:\n  {tail}\n  (all of it: {})", log.display())
 }
 
 /// Runs to its end and gives what it printed on stdout; `None` when it fails or is not there.
@@ -114,7 +106,5 @@ pub fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    done.status
-        .success()
-        .then(|| String::from_utf8_lossy(&done.stdout).into_owned())
+    done.status.success().then(|| String::from_utf8_lossy(&done.stdout).into_owned())
 }

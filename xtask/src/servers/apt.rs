@@ -16,11 +16,7 @@ const POLICY_TEXT: &str = "#!/bin/sh\n# plimsoll: cargo xtask servers\nexit 101\
 /// Installs those of `wanted` that are not there.
 pub fn install(wanted: &[&str], root: Root, cache: &Path) -> Result<()> {
     remove_own_policy(root);
-    let missing: Vec<&str> = wanted
-        .iter()
-        .copied()
-        .filter(|name| !is_installed(name))
-        .collect();
+    let missing: Vec<&str> = wanted.iter().copied().filter(|name| !is_installed(name)).collect();
     if missing.is_empty() {
         println!("packages: nothing missing ({})", wanted.join(" "));
         return Ok(());
@@ -49,10 +45,7 @@ pub fn install(wanted: &[&str], root: Root, cache: &Path) -> Result<()> {
 /// Fetches the package lists.
 pub fn update(root: Root, cache: &Path) -> Result<()> {
     println!("packages: apt-get update");
-    run_quietly(
-        &mut root.command("apt-get", &["update"])?,
-        &cache.join("apt-get-update.log"),
-    )
+    run_quietly(&mut root.command("apt-get", &["update"])?, &cache.join("apt-get-update.log"))
 }
 
 /// The mirror of Debian proper that this machine's apt uses, for `debootstrap`.
@@ -73,11 +66,8 @@ pub fn debian_mirror(root: Root, cache: &Path) -> Result<String> {
 
 fn index_targets() -> String {
     let format = "$(ORIGIN)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)";
-    output_of(
-        "apt-get",
-        &["indextargets", "--format", format, "Created-By: Packages"],
-    )
-    .unwrap_or_default()
+    output_of("apt-get", &["indextargets", "--format", format, "Created-By: Packages"])
+        .unwrap_or_default()
 }
 
 /// The first source of Debian's main component that is no security archive: those hold one suite only.
@@ -99,10 +89,7 @@ fn plain_mirror(uri: &str) -> Result<String> {
     let path = format!("/{}", list.trim_start_matches('/'));
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     let first = text.split_whitespace().find(|word| word.contains("://"));
-    Ok(first
-        .with_context(|| format!("no mirror in {path}"))?
-        .trim_end_matches('/')
-        .to_owned())
+    Ok(first.with_context(|| format!("no mirror in {path}"))?.trim_end_matches('/').to_owned())
 }
 
 fn is_installed(name: &str) -> bool {
@@ -123,10 +110,7 @@ struct NoServices {
 impl NoServices {
     fn ordered(root: Root) -> Result<NoServices> {
         if Path::new(POLICY).exists() {
-            return Ok(NoServices {
-                root,
-                placed: false,
-            });
+            return Ok(NoServices { root, placed: false });
         }
         let script = format!("printf '%s' '{POLICY_TEXT}' > {POLICY} && chmod 755 {POLICY}");
         let status = root.command("sh", &["-c", &script])?.status()?;
@@ -165,14 +149,8 @@ mod tests {
                        Debian|bookworm-security|main|http://mirror.example/debian-security/\n\
                        Debian|bookworm|contrib|http://other.example/debian/\n\
                        Debian|bookworm|main|http://mirror.example/debian/\n";
-        assert_eq!(
-            mirror_in(targets).as_deref(),
-            Some("http://mirror.example/debian")
-        );
-        assert_eq!(
-            mirror_in("Ubuntu|noble|main|http://mirror.example/ubuntu/\n"),
-            None
-        );
+        assert_eq!(mirror_in(targets).as_deref(), Some("http://mirror.example/debian"));
+        assert_eq!(mirror_in("Ubuntu|noble|main|http://mirror.example/ubuntu/\n"), None);
         assert_eq!(mirror_in(""), None);
     }
 }

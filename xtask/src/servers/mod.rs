@@ -83,9 +83,7 @@ impl Distribution {
 
     fn from_os_release(text: &str) -> Option<Distribution> {
         let value = |key: &str| {
-            let found = text
-                .lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            let found = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
             found.unwrap_or_default().trim_matches('"').to_owned()
         };
         let family = format!("{} {}", value("ID"), value("ID_LIKE"));
@@ -94,9 +92,7 @@ impl Distribution {
             return Some(Distribution::Ubuntu);
         }
         // Testing and unstable carry no VERSION_ID, and are newer than any number.
-        let old = value("VERSION_ID")
-            .parse::<u32>()
-            .is_ok_and(|version| version < 12);
+        let old = value("VERSION_ID").parse::<u32>().is_ok_and(|version| version < 12);
         (is("debian") && !(value("ID") == "debian" && old)).then_some(Distribution::Debian)
     }
 }
@@ -109,19 +105,10 @@ mod tests {
     fn distributions_are_told_apart() {
         for (text, expected) in [
             ("ID=debian\nVERSION_ID=\"12\"\n", Some(Distribution::Debian)),
-            (
-                "ID=debian\nVERSION_CODENAME=forky\n",
-                Some(Distribution::Debian),
-            ),
+            ("ID=debian\nVERSION_CODENAME=forky\n", Some(Distribution::Debian)),
             ("ID=debian\nVERSION_ID=\"11\"\n", None),
-            (
-                "ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"24.04\"\n",
-                Some(Distribution::Ubuntu),
-            ),
-            (
-                "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n",
-                Some(Distribution::Ubuntu),
-            ),
+            ("ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"24.04\"\n", Some(Distribution::Ubuntu)),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", Some(Distribution::Ubuntu)),
             ("ID=fedora\n", None),
         ] {
             assert_eq!(Distribution::from_os_release(text), expected, "{text}");

@@ -25,9 +25,7 @@ pub fn from_debian_unstable(cache: &Path, root: Root) -> Result<()> {
         "mysql: unpacking Debian unstable's server into {} (about a minute)",
         place(cache).display()
     );
-    let target = building
-        .to_str()
-        .context("the servers folder's name must be UTF-8")?;
+    let target = building.to_str().context("the servers folder's name must be UTF-8")?;
     let arguments = [
         "--variant=minbase",
         "--include=mysql-server-core,mysql-client-core",
@@ -50,10 +48,7 @@ pub fn from_own_packages(cache: &Path) -> Result<()> {
     };
     let version = newest_core_package()?;
     println!("mysql: unpacking Ubuntu's own mysql-server-core-{version}");
-    let core = [
-        format!("mysql-server-core-{version}"),
-        format!("mysql-client-core-{version}"),
-    ];
+    let core = [format!("mysql-server-core-{version}"), format!("mysql-client-core-{version}")];
     let mut names = with_dependencies(&core)?;
     // The plugins are in here; its maintainer scripts are never run.
     names.push(format!("mysql-server-{version}"));
@@ -86,11 +81,7 @@ fn place(cache: &Path) -> PathBuf {
 fn begin(cache: &Path, root: Root) -> Result<Option<PathBuf>> {
     let place = place(cache);
     if place.join(SERVER).exists() {
-        println!(
-            "mysql: in place ({}, {})",
-            place.display(),
-            version(&place)?
-        );
+        println!("mysql: in place ({}, {})", place.display(), version(&place)?);
         return Ok(None);
     }
     let building = cache.join("mysql.building");
@@ -107,12 +98,8 @@ fn remove(folder: &Path, root: Root) -> Result<()> {
     if std::fs::remove_dir_all(folder).is_ok() {
         return Ok(());
     }
-    let name = folder
-        .to_str()
-        .context("the servers folder's name must be UTF-8")?;
-    let status = root
-        .command("rm", &["-rf", "--one-file-system", name])?
-        .status()?;
+    let name = folder.to_str().context("the servers folder's name must be UTF-8")?;
+    let status = root.command("rm", &["-rf", "--one-file-system", name])?.status()?;
     if !status.success() {
         bail!("cannot remove {name}");
     }
@@ -131,24 +118,11 @@ fn finish(cache: &Path, building: &Path) -> Result<()> {
 fn version(root: &Path) -> Result<String> {
     let (loader, libraries) = loader(root)?;
     let server = root.join(SERVER);
-    let arguments = [
-        "--library-path",
-        &libraries,
-        path(&server)?,
-        "--no-defaults",
-        "--version",
-    ];
+    let arguments = ["--library-path", &libraries, path(&server)?, "--no-defaults", "--version"];
     let said = output_of(path(&loader)?, &arguments).with_context(|| {
-        format!(
-            "{} does not start; remove {} and run this again",
-            server.display(),
-            root.display()
-        )
+        format!("{} does not start; remove {} and run this again", server.display(), root.display())
     })?;
-    let version = said
-        .split_whitespace()
-        .skip_while(|word| *word != "Ver")
-        .nth(1);
+    let version = said.split_whitespace().skip_while(|word| *word != "Ver").nth(1);
     Ok(format!("MySQL {}", version.unwrap_or("of unknown version")))
 }
 
@@ -167,15 +141,11 @@ fn loader(root: &Path) -> Result<(PathBuf, String)> {
             return Ok((loader, folders.join(":")));
         }
     }
-    bail!(
-        "{} holds no dynamic loader of x86-64 or arm64",
-        root.display()
-    )
+    bail!("{} holds no dynamic loader of x86-64 or arm64", root.display())
 }
 
 fn path(path: &Path) -> Result<&str> {
-    path.to_str()
-        .context("the servers folder's name must be UTF-8")
+    path.to_str().context("the servers folder's name must be UTF-8")
 }
 
 /// The part behind `mysql-server-core-` of the newest such package.
@@ -185,15 +155,9 @@ fn newest_core_package() -> Result<String> {
         let (major, minor) = text.split_once('.')?;
         Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
     };
-    let versions = names
-        .lines()
-        .filter_map(|name| name.strip_prefix("mysql-server-core-"));
-    let newest = versions
-        .filter(|text| number(text).is_some())
-        .max_by_key(|text| number(text));
-    newest
-        .map(str::to_owned)
-        .context("apt knows no mysql-server-core-*; run apt-get update first")
+    let versions = names.lines().filter_map(|name| name.strip_prefix("mysql-server-core-"));
+    let newest = versions.filter(|text| number(text).is_some()).max_by_key(|text| number(text));
+    newest.map(str::to_owned).context("apt knows no mysql-server-core-*; run apt-get update first")
 }
 
 fn with_dependencies(packages: &[String]) -> Result<Vec<String>> {
@@ -210,8 +174,7 @@ fn with_dependencies(packages: &[String]) -> Result<Vec<String>> {
     arguments.extend(packages.iter().map(String::as_str));
     let said = output_of("apt-cache", &arguments).context("apt-cache depends failed")?;
     // Packages stand at the line's start; virtual ones in <angle brackets> cannot be fetched.
-    let real = said
-        .lines()
-        .filter(|line| line.starts_with(|first: char| first.is_ascii_alphanumeric()));
+    let real =
+        said.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_alphanumeric()));
     Ok(real.map(str::to_owned).collect())
 }
