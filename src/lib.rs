@@ -13,23 +13,15 @@ pub mod binlog;
 pub mod server;
 pub mod wire;
 
-<<<<<<< HEAD
 pub mod tail;
 pub mod timestamp;
 pub mod quorum;
-=======
->>>>>>> part-b
 pub mod ack;
 pub mod stamp;
 pub mod log;
 pub mod ship;
 pub mod apply;
-pub mod log;
-pub mod quorum;
 pub mod report;
-pub mod ship;
-pub mod tail;
-pub mod timestamp;
 
 pub mod agent;
 pub mod coordinator;
