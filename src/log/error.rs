@@ -64,7 +64,7 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Error::Refused(Refusal::Fenced { .. }) => ErrorClass::Fenced,
-            Error::Refused(Refusal::NotMatched | Refusal::NoRoom) => ErrorClass::Retry,
+            Error::Refused(Refusal::NotMatched | Refusal::BadFrame | Refusal::NoRoom) => ErrorClass::Retry,
             Error::Log(wal::Error::Full { .. }) => ErrorClass::Retry,
             _ => ErrorClass::Fatal,
         }

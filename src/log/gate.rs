@@ -46,6 +46,9 @@ pub enum Refusal {
     /// The record named as the one before is not in this log.
     #[error("this log lacks the record that the append follows")]
     NotMatched,
+    /// A frame is damaged, or does not continue this log.
+    #[error("a frame is damaged or does not continue this member's log")]
+    BadFrame,
     /// The disk is full; the member keeps what it has and goes on when there is room.
     #[error("no room on this member's disk")]
     NoRoom,

@@ -250,12 +250,10 @@ impl LogService {
         for frame in &append.frames {
             match self.write(append.shipper, last, frame) {
                 Ok(()) => last = Some(frame.last()),
-                Err(Error::Log(wal::Error::Full { .. })) => {
-                    self.no_room = true;
+                Err(error) => {
                     self.gate.matched_through(last, append.commit);
-                    return Ok(Err(Refusal::NoRoom));
+                    return self.not_written(error).map(Err);
                 }
-                Err(error) => return Err(error),
             }
         }
         if !append.frames.is_empty() {
@@ -263,6 +261,22 @@ impl LogService {
         }
         self.gate.matched_through(last, append.commit);
         Ok(Ok(()))
+    }
+
+    /// What a failed write means to the shipper; an error of this member's own ends the process.
+    fn not_written(&mut self, error: Error) -> Result<Refusal, Error> {
+        match error {
+            Error::Log(wal::Error::Full { .. }) => {
+                self.no_room = true;
+                Ok(Refusal::NoRoom)
+            }
+            Error::Log(wal::Error::BadFrame(_) | wal::Error::Refused(_))
+            | Error::OutOfOrder { .. } => {
+                tracing::error!(error = %error, "a frame does not continue this log: not written");
+                Ok(Refusal::BadFrame)
+            }
+            error => Err(error),
+        }
     }
 
     /// Writes one frame behind `before`, unless it is here already; what conflicts with it is cut.
