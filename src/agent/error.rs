@@ -11,6 +11,9 @@ pub enum Error {
     /// The server's SQL session.
     #[error(transparent)]
     Server(#[from] server::Error),
+    /// `agent.server.start` in the configuration.
+    #[error("agent.server.start")]
+    StartSet(#[from] crate::binlog::BadGtidSet),
     /// The server's binlog.
     #[error(transparent)]
     Tail(#[from] tail::Error),
@@ -106,7 +109,7 @@ impl Error {
             Error::Restarted => ErrorClass::Reconnect,
             Error::NotASource { .. } => ErrorClass::Retry,
             Error::LostItsTail { .. } | Error::OtherServer { .. } => ErrorClass::Fatal,
-            Error::RoleTask | Error::RoleChanged { .. } => ErrorClass::Fatal,
+            Error::StartSet(_) | Error::RoleTask | Error::RoleChanged { .. } => ErrorClass::Fatal,
         }
     }
 }

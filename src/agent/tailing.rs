@@ -107,7 +107,7 @@ async fn first(server: &AgentServer, session: &mut Session) -> Result<StartAt, E
         }
         ConfiguredStart::Position(position) => StartAt::Position(position.clone()),
         ConfiguredStart::Gtid(text) => {
-            StartAt::Gtid(GtidSet::parse(text).map_err(crate::tail::Error::from)?)
+            StartAt::Gtid(text.parse::<GtidSet>()?)
         }
     })
 }

@@ -15,6 +15,9 @@ pub mod history;
 mod promise;
 mod service;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::Error;
 pub use gate::{Gate, Refusal};
 pub use promise::PromiseFile;

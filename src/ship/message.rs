@@ -107,10 +107,11 @@ pub fn decode_append(mut body: Bytes) -> Result<(AppendHead, Vec<Frame>), String
     let mut frames = Vec::new();
     while body.has_remaining() {
         let header = FrameHeader::decode(&body).map_err(|error| error.to_string())?;
-        if header.frame_len() > body.len() {
-            return Err(format!("a frame of {} bytes is cut to {}", header.frame_len(), body.len()));
+        let length = usize::try_from(header.frame_len()).map_err(|error| error.to_string())?;
+        if length > body.len() {
+            return Err(format!("a frame of {length} bytes is cut to {}", body.len()));
         }
-        let frame = Frame::decode(body.split_to(header.frame_len()));
+        let frame = Frame::decode(body.split_to(length));
         frames.push(frame.map_err(|error| error.to_string())?);
     }
     Ok((AppendHead { shipper, commit, before }, frames))

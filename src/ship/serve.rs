@@ -44,7 +44,8 @@ pub async fn serve(
             changed = progress.changed() => {
                 changed.map_err(|_| crate::log::Error::Stopped)?;
                 let now = progress.borrow_and_update().clone();
-                member.report(&now, *applied.borrow(), false).await?;
+                let applied = *applied.borrow();
+                member.report(&now, applied, false).await?;
             }
             Ok(()) = applied.changed() => {
                 let now = progress.borrow().clone();

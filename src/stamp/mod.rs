@@ -8,13 +8,12 @@
 //!
 //! Does not take timestamps, write or send.
 
-use wal::{BinlogPosition, Body, Epoch, Frame, FrameBuilder, LogPoint, Lsn, Timestamp};
+use wal::{
+    BinlogPosition, Body, Epoch, FRAME_TARGET_RAW, Frame, FrameBuilder, LogPoint, Lsn, Timestamp,
+};
 
 use crate::ack::Shipped;
 use crate::cluster::ErrorClass;
-
-/// Raw bytes at which a frame is sealed: measured best for LZ4 (larger ones gain less than 1 %).
-pub const FRAME_BYTES: usize = 128 << 10;
 
 /// What can go wrong while stamping.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +94,7 @@ impl Stamper {
             self.last = Some(timestamp);
             let (body, alone) = complete(body, timestamp);
             let size = size_hint(&body);
-            if alone || self.builder.raw_len() + size > FRAME_BYTES {
+            if alone || self.builder.raw_len() as usize + size > FRAME_TARGET_RAW as usize {
                 self.seal(&mut frames)?;
             }
             if let Body::Transaction(transaction) = &body {
