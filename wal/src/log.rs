@@ -10,7 +10,7 @@ use crate::recover::{self, Checker, Scan};
 use crate::segment::{Before, SegmentHeader, allocate};
 use crate::view::{Segment, Shared, View};
 use crate::{
-    ClusterId, Epoch, Error, Fault, Frame, Incarnation, LogPoint, LogReader, Lsn, SourceContext,
+    ClusterId, Epoch, Error, Frame, Incarnation, LogPoint, LogReader, Lsn, SourceContext,
     Timestamp, disk,
 };
 
@@ -97,16 +97,11 @@ impl Log {
         folder::remove_temporaries(dir)?;
         let flushed = folder::flushed(dir)?;
         let segments = recover::segments(folder::segments(dir)?, identity.cluster)?;
+        recover::not_empty(dir, &segments, flushed)?;
         let scanned = match segments.last() {
             Some(newest) => Some(recover_newest(newest, flushed)?),
             None => None,
         };
-        if let Some(last) = flushed
-            .and_then(|flushed| flushed.last)
-            .filter(|_| scanned.is_none())
-        {
-            return Err(Error::damaged(dir, 0, Fault::Missing(last)));
-        }
         let (scan, live) = scanned.map_or((None, None), |(scan, live)| (Some(scan), Some(live)));
         let link = scan
             .as_ref()
