@@ -12,8 +12,8 @@ use tracing::{debug, info, warn};
 use super::backoff::Backoff;
 use super::handle::{Asking, Handle, LinkState};
 use super::message::{
-    ANSWER, Answer, Ask, MAX_BODY, REPORT, REQUEST, Registration, Reply, Report, Request, VIEW,
-    View,
+    ANSWER, Answer, Ask, MAX_BODY, MemberRole, REPORT, REQUEST, Registration, Reply, Report,
+    Request, VIEW, View,
 };
 use crate::wire::{self, Identity, PeerRole};
 
@@ -184,6 +184,20 @@ impl CoordinatorLink {
         registration
     }
 
+    /// What the agent last said; before that, that it is starting.
+    fn newest_report(&self) -> Report {
+        let told = self.report.borrow().clone();
+        told.unwrap_or_else(|| {
+            let has_server = self.registration.borrow().server.is_some();
+            let role = if has_server {
+                MemberRole::Replica
+            } else {
+                MemberRole::Witness
+            };
+            Report::starting(role)
+        })
+    }
+
     /// Keeps the view; wakes nobody for a sign of life that says nothing new.
     fn keep_view(&self, view: View) {
         self.view.send_if_modified(|known| {
@@ -256,10 +270,8 @@ impl Session<'_> {
                     report_at = report_at.min(sent_at + REPORT_EVERY_AT_MOST);
                 }
                 () = sleep_until(report_at), if self.registered => {
-                    let report = link.report.borrow().clone();
-                    if let Some(report) = report {
-                        self.send(REPORT, &report).await?;
-                    }
+                    let report = link.newest_report();
+                    self.send(REPORT, &report).await?;
                     sent_at = Instant::now();
                     report_at = sent_at + REPORT_EVERY_AT_LEAST;
                 }
