@@ -120,7 +120,7 @@ struct Wait {
 
 /// 200 as soon as this member's server has applied everything that the token covers.
 async fn wait(State(parts): State<Parts>, Query(wait): Query<Wait>) -> Response {
-    let token = match Token::parse(&wait.after, &parts.log.cluster()) {
+    let token = match Token::parse(&wait.after, parts.log.cluster()) {
         Ok(token) => token,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
     };

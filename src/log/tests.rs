@@ -10,7 +10,7 @@ use super::{Append, Error, LogHandle, LogService, Refusal};
 use crate::cluster::{GrantId, Shipper};
 
 /// A log's end, as the next frame has to follow it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct End {
     pub point: Option<LogPoint>,
     pub chain: u32,
@@ -57,6 +57,11 @@ pub(crate) fn start(folder: &std::path::Path) -> LogHandle {
     LogService::start(folder, log).unwrap().0
 }
 
+/// The end of an empty log: its chain is tied to its cluster.
+pub(crate) async fn origin(log: &LogHandle) -> End {
+    End { point: None, chain: log.standing().await.unwrap().chain }
+}
+
 async fn append(
     log: &LogHandle,
     by: u32,
@@ -79,7 +84,7 @@ fn number(lsn: Option<Lsn>) -> u64 {
 async fn frames_are_written_once_and_visible_when_committed() {
     let folder = tempfile::tempdir().unwrap();
     let log = start(&folder.path().join("log"));
-    let mut end = End::default();
+    let mut end = origin(&log).await;
     let first = frame(1, &mut end, 3);
     let middle = end;
     let second = frame(1, &mut end, 2);
@@ -99,7 +104,7 @@ async fn a_promise_outlives_a_restart_and_silences_the_old_shipper() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let log = start(&path);
-    let mut end = End::default();
+    let mut end = origin(&log).await;
     let first = frame(1, &mut end, 3);
     assert_eq!(append(&log, 1, None, vec![first], None).await, None);
     assert_eq!(log.promise(shipper(3)).await.unwrap().tail, end.point);
@@ -124,7 +129,7 @@ async fn a_promise_outlives_a_restart_and_silences_the_old_shipper() {
 async fn a_conflicting_tail_is_cut_but_nothing_visible() {
     let folder = tempfile::tempdir().unwrap();
     let log = start(&folder.path().join("log"));
-    let mut end = End::default();
+    let mut end = origin(&log).await;
     let first = frame(1, &mut end, 3);
     let adopted = end;
     let tail = frame(1, &mut end, 2);
@@ -150,7 +155,7 @@ async fn a_conflicting_tail_is_cut_but_nothing_visible() {
 async fn a_frame_that_does_not_follow_is_refused_and_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let log = start(&folder.path().join("log"));
-    let mut end = End::default();
+    let mut end = origin(&log).await;
     let first = frame(1, &mut end, 3);
     let middle = end;
     let second = frame(1, &mut end, 2);

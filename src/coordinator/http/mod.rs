@@ -115,7 +115,7 @@ async fn get_replica(State(api): State<Arc<Api>>, Query(query): Query<After>) ->
     };
     let routes = {
         let board = api.board.lock();
-        routing::routes(&picture, &board, token.timestamp(), Instant::now())
+        routing::routes(&picture, &board, token.timestamp, Instant::now())
     };
     match routes {
         Ok(routes) => {
