@@ -16,7 +16,7 @@ mod promise;
 mod service;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::Error;
 pub use gate::{Gate, Refusal};

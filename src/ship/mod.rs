@@ -21,5 +21,8 @@ pub mod sender;
 pub mod serve;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::Error;
 pub use window::Window;

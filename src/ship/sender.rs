@@ -183,7 +183,8 @@ impl Sender<'_> {
             let frames = self.collect(&mut cursor)?;
             let ready = !frames.is_empty() || *commit.borrow() > self.commit_sent;
             if ready {
-                self.send(&mut to, frames, *commit.borrow_and_update()).await?;
+                let now = *commit.borrow_and_update();
+                self.send(&mut to, frames, now).await?;
                 if self.in_flight_bytes < IN_FLIGHT_BYTES {
                     // Hear what has come meanwhile, without waiting for it.
                     tokio::task::yield_now().await;
@@ -207,7 +208,8 @@ impl Sender<'_> {
                     if heard.elapsed() > SILENCE {
                         return Err(self.silent());
                     }
-                    self.send(&mut to, Vec::new(), *commit.borrow_and_update()).await?;
+                    let now = *commit.borrow_and_update();
+                    self.send(&mut to, Vec::new(), now).await?;
                 }
             }
         }
