@@ -58,6 +58,11 @@ fn follows(before: &Segment, header: &SegmentHeader) -> Result<(), Fault> {
             found: header.base,
         });
     }
+    if header.before.base != Some(before.header.base) {
+        return Err(Fault::Field(
+            "base LSN of the segment before: one is missing",
+        ));
+    }
     Ok(())
 }
 

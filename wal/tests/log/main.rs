@@ -4,4 +4,11 @@
 
 mod support;
 
+mod cut;
+mod damage;
+mod find;
+mod hostile;
+mod model;
+mod refuse;
 mod round_trip;
+mod torn;
