@@ -146,3 +146,18 @@ pub enum ErrorClass {
     /// Going on would risk data, or cannot work until a person acts: stop and say why.
     Fatal,
 }
+
+/// An error and its causes in one line, a cause that only repeats what was said left out.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}

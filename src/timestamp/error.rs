@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::RUN_COUNT_MAX;
 use super::client_core::NotCounted;
 use super::message::Refusal;
-use crate::cluster::ErrorClass;
+use crate::cluster::{ErrorClass, causes};
 use crate::wire;
 
 /// What can go wrong with timestamps.
@@ -151,14 +151,7 @@ impl fmt::Display for SilentServer {
         write!(f, "{} (", self.address)?;
         match &self.reason {
             None => f.write_str("no answer yet")?,
-            Some(error) => {
-                write!(f, "{error}")?;
-                let mut cause = std::error::Error::source(&**error);
-                while let Some(error) = cause {
-                    write!(f, ": {error}")?;
-                    cause = error.source();
-                }
-            }
+            Some(error) => f.write_str(&causes(&**error))?,
         }
         f.write_str(")")
     }

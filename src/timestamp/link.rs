@@ -12,6 +12,7 @@ use wal::Timestamp;
 use super::client_core::{Ask, ClientCore};
 use super::message::{Answer, BYTES_MAX, Tick, decode_welcome};
 use super::{Error, SilentServer};
+use crate::cluster::causes;
 use crate::wire::{self, Identity, Message, PeerRole, Receiver, Sender};
 
 /// Requests that wait for this link. Each session has at most one at a time, and sessions are bounded
@@ -112,7 +113,8 @@ impl Link {
             let served = self.status.up.swap(false, Ordering::AcqRel);
             // Told once, not at each further try.
             if served || self.status.silent().reason.is_none() {
-                tracing::warn!(server = self.status.address, %error, "timestamp server lost");
+                let error = causes(&error);
+                tracing::warn!(server = self.status.address, error, "timestamp server lost");
             }
             self.status.note(Some(error));
             // A connection that held for a while earns a quick return.

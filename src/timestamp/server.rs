@@ -13,7 +13,7 @@ use super::Error;
 use super::message::{Answer, BYTES_MAX, Refusal, Tick, WELCOME, encode_welcome};
 use super::server_core::{NotIssued, ServerCore};
 use super::state::State;
-use crate::cluster::ErrorClass;
+use crate::cluster::{ErrorClass, causes};
 use crate::config::TimestampConfig;
 use crate::wire::{Identity, Incoming, Listener, PeerRole, Receiver, Sender};
 
@@ -126,7 +126,8 @@ async fn keep_limit(mut state: State, shared: &Shared) -> Error {
             }
             Err(failure) if failure.class() == ErrorClass::Fatal => return failure,
             Err(failure) => {
-                error!(%failure, "no new limit on disk; timestamps will run out");
+                let error = causes(&failure);
+                error!(error, "no new limit on disk; timestamps will run out");
                 shared.disk.send_modify(|disk| disk.failures += 1);
                 tokio::time::sleep(SAVE_PAUSE).await;
             }
@@ -148,7 +149,8 @@ async fn accept(listener: Listener, shared: &Arc<Shared>) -> Error {
                 clients.spawn(async move {
                     let address = incoming.address();
                     if let Err(error) = serve_client(incoming, &shared).await {
-                        warn!(%address, %error, "connection to a client ended");
+                        let error = causes(&error);
+                        warn!(%address, error, "connection to a client ended");
                     }
                     drop(place);
                 });
