@@ -147,6 +147,7 @@ pub enum ErrorClass {
     Fatal,
 }
 
+<<<<<<< HEAD
 impl From<wal::ErrorClass> for ErrorClass {
     fn from(class: wal::ErrorClass) -> ErrorClass {
         match class {
@@ -155,4 +156,19 @@ impl From<wal::ErrorClass> for ErrorClass {
             wal::ErrorClass::Fatal => ErrorClass::Fatal,
         }
     }
+=======
+/// An error and its causes in one line, a cause that only repeats what was said left out.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+>>>>>>> part-d
 }
