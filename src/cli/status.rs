@@ -34,13 +34,22 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let api = Api::new(args.coordinator);
     let terminal = std::io::stdout().is_terminal();
     loop {
-        let shown = if args.json { api.get("/v1/status") } else { table(&api, terminal) };
+        let shown = if args.json {
+            api.get("/v1/status")
+        } else {
+            table(&api, terminal)
+        };
         let mut out = std::io::stdout().lock();
         if !args.watch {
             let text = shown?;
             writeln!(out, "{}", text.trim_end())?;
-            let status: Status = serde_json::from_str(&text).or_else(|_| api.get_json("/v1/status"))?;
-            return Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            let status: Status =
+                serde_json::from_str(&text).or_else(|_| api.get_json("/v1/status"))?;
+            return Ok(if status.healthy {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
         }
         if terminal && !args.json {
             // Home and clear: redrawn in place.
@@ -90,8 +99,14 @@ fn render(status: &Status, colours: bool) -> String {
     let widths: [usize; COLUMNS] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
     for (index, row) in rows.iter().enumerate() {
-        let live = index.checked_sub(1).and_then(|index| status.members.get(index));
-        let (on, off) = if live.is_some_and(|member| !member.live) { paint(RED) } else { ("", "") };
+        let live = index
+            .checked_sub(1)
+            .and_then(|index| status.members.get(index));
+        let (on, off) = if live.is_some_and(|member| !member.live) {
+            paint(RED)
+        } else {
+            ("", "")
+        };
         let mut line = String::new();
         for (column, (text, &width)) in row.iter().zip(&widths).enumerate() {
             let _ = if NUMBERS.contains(&column) {
@@ -116,7 +131,11 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
         AckWhen::Applied => "COMMIT returns when committed and applied",
     };
     let mut facts = vec![("source", status.source.clone()), ("epoch", epoch)];
-    let rule = if status.rule.is_empty() { "not in force yet" } else { &status.rule };
+    let rule = if status.rule.is_empty() {
+        "not in force yet"
+    } else {
+        &status.rule
+    };
     facts.push(("rule", format!("{rule}; {ack}")));
     facts.push(("committed", number(status.commit_lsn)));
     if !status.waiting_for.is_empty() {
@@ -127,7 +146,8 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
 
 const COLUMNS: usize = 10;
 const HEADINGS: [&str; COLUMNS] = [
-    "MEMBER", "ROLE", "STANDING", "WRITTEN", "FLUSHED", "APPLIED", "LAG", "SINCE", "SERVER", "STATE",
+    "MEMBER", "ROLE", "STANDING", "WRITTEN", "FLUSHED", "APPLIED", "LAG", "SINCE", "SERVER",
+    "STATE",
 ];
 /// Columns that are set to the right.
 const NUMBERS: std::ops::RangeInclusive<usize> = 3..=7;
@@ -142,11 +162,25 @@ fn row(member: &MemberStatus, status: &Status) -> [String; COLUMNS] {
         clean(&member.standing),
         number(member.written_lsn),
         number(member.flushed_lsn),
-        if member.role == "witness" { "-".to_owned() } else { number(member.applied_lsn) },
+        if member.role == "witness" {
+            "-".to_owned()
+        } else {
+            number(member.applied_lsn)
+        },
         number(member.lag_records),
-        member.lag_seconds.filter(|_| behind).map_or_else(|| "-".to_owned(), |s| format!("{s:.1} s")),
-        server.map_or_else(|| "-".to_owned(), |server| clean(&format!("{}:{}", server.host, server.port))),
-        clean(&format!("{}{}", member.state, if waited { " (waited for)" } else { "" })),
+        member
+            .lag_seconds
+            .filter(|_| behind)
+            .map_or_else(|| "-".to_owned(), |s| format!("{s:.1} s")),
+        server.map_or_else(
+            || "-".to_owned(),
+            |server| clean(&format!("{}:{}", server.host, server.port)),
+        ),
+        clean(&format!(
+            "{}{}",
+            member.state,
+            if waited { " (waited for)" } else { "" }
+        )),
     ]
 }
 
@@ -156,7 +190,15 @@ fn number(value: Option<u64>) -> String {
 
 /// Texts come over the network: nothing in them may steer the terminal or break the columns.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_ascii() && !c.is_ascii_control() {
+                c
+            } else {
+                '?'
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -244,6 +286,8 @@ s3      witness  counts          -        -        -    -      -  -             
         assert!(!render(&example(), false).contains('\x1b'));
         let mut well = example();
         (well.healthy, well.alarms, well.waiting_for) = (true, Vec::new(), Vec::new());
-        assert!(render(&well, true).starts_with("cluster orders: \x1b[32mhealthy\x1b[0m\n\nsource"));
+        assert!(
+            render(&well, true).starts_with("cluster orders: \x1b[32mhealthy\x1b[0m\n\nsource")
+        );
     }
 }
