@@ -8,7 +8,6 @@ mod apt;
 mod mysql;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
@@ -34,26 +33,33 @@ const PACKAGES: &[&str] = &[
     "libssl-dev",
 ];
 
+/// What is wanted of MySQL, whose root is large. MariaDB and the tools are always wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mysql {
+    Wanted,
+    NotNow,
+}
+
 /// Installs what is missing.
 ///
 /// # Errors
 /// What could not be done, with the way out.
-pub fn install() -> Result<ExitCode> {
+pub fn install(mysql: Mysql) -> Result<()> {
     let distribution = Distribution::of_this_machine()?;
     let cache = cache_dir()?;
     std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
     let root = Root::find();
 
     let mut wanted = PACKAGES.to_vec();
-    if distribution == Distribution::Debian {
+    if distribution == Distribution::Debian && mysql == Mysql::Wanted {
         wanted.push("debootstrap");
     }
     apt::install(&wanted, root, &cache)?;
-    match distribution {
-        Distribution::Debian => mysql::from_debian_unstable(&cache, root)?,
-        Distribution::Ubuntu => mysql::from_own_packages(&cache)?,
+    match (mysql, distribution) {
+        (Mysql::NotNow, _) => Ok(()),
+        (Mysql::Wanted, Distribution::Debian) => mysql::from_debian_unstable(&cache, root),
+        (Mysql::Wanted, Distribution::Ubuntu) => mysql::from_own_packages(&cache),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Where servers that are not packages of this machine live, and templates of data folders.
