@@ -147,7 +147,6 @@ pub enum ErrorClass {
     Fatal,
 }
 
-<<<<<<< HEAD
 impl From<wal::ErrorClass> for ErrorClass {
     fn from(class: wal::ErrorClass) -> ErrorClass {
         match class {
@@ -156,7 +155,8 @@ impl From<wal::ErrorClass> for ErrorClass {
             wal::ErrorClass::Fatal => ErrorClass::Fatal,
         }
     }
-=======
+}
+
 /// An error and its causes in one line, a cause that only repeats what was said left out.
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -170,5 +170,4 @@ pub fn causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
->>>>>>> part-d
 }
