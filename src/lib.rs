@@ -23,7 +23,7 @@ pub mod ship;
 pub mod apply;
 pub mod report;
 
-//pub mod agent;
+pub mod agent;
 pub mod coordinator;
 pub mod playground;
 

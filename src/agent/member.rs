@@ -10,10 +10,11 @@ use tokio_util::task::TaskTracker;
 use wal::{Incarnation, Log, LogOptions};
 
 use super::Parts;
+use crate::cluster::causes;
 use crate::config::AgentConfig;
 use crate::log::{Error, LogHandle, LogService, Progress};
 use crate::report::{CoordinatorLink, Handle, LogIdentity, Registration, ServerAddress, View};
-use crate::ship::{self, serve};
+use crate::ship::serve;
 use crate::wire::{Identity, Listener};
 
 /// Connections of members that have proved the secret, at once: each costs a task and its buffers.
@@ -125,7 +126,7 @@ pub(super) async fn serve(listener: Listener, parts: Parts, stop: CancellationTo
         let incoming = match accepted {
             Ok(incoming) => incoming,
             Err(error) => {
-                tracing::warn!(error = %ship::sender::chain(&error), "accept failed");
+                tracing::warn!(error = %causes(&error), "accept failed");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -151,11 +152,11 @@ async fn answer(incoming: crate::wire::Incoming, parts: Parts) {
             serve::serve(connection, &parts.config.name, parts.log.clone(), applied).await
         }
         Err(error) => {
-            tracing::info!(error = %ship::sender::chain(&error), "a connection was refused");
+            tracing::info!(error = %causes(&error), "a connection was refused");
             return;
         }
     };
     if let Err(error) = ended {
-        tracing::info!(error = %ship::sender::chain(&error), "a member's connection ended");
+        tracing::info!(error = %causes(&error), "a member's connection ended");
     }
 }

@@ -51,6 +51,16 @@ struct Parts {
     applied: AppliedWatch,
 }
 
+impl Parts {
+    /// This agent's name to its server as a replica: no two log folders have the same.
+    fn replica_uuid(&self) -> String {
+        let hex = self.log.incarnation().to_string();
+        let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+        let parts = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)];
+        parts.join("-")
+    }
+}
+
 /// Runs a member until `stop`. Ends by itself only where going on would risk data.
 ///
 /// # Errors

@@ -20,13 +20,13 @@ use super::state::Topic;
 use super::{Error, Parts, guard, tailing};
 use crate::apply;
 use crate::backoff::Backoff;
-use crate::cluster::{ErrorClass, Grant, MemberName, QuorumConfig, Voter};
+use crate::cluster::{ErrorClass, Grant, MemberName, QuorumConfig, Voter, causes};
 use crate::config::AgentServer;
 use crate::log::{Append, Refusal, Standing};
 use crate::quorum::Tracker;
 use crate::report::{self, MemberRole, View};
 use crate::server::{self, Session};
-use crate::ship::sender::{self, SenderContext, chain};
+use crate::ship::sender::{self, SenderContext};
 use crate::ship::Window;
 use crate::stamp::{Stamped, Stamper};
 use crate::tail::{AckSender, Tail, Tailed};
@@ -218,7 +218,7 @@ impl Reign<'_> {
         let (mut bytes, mut next) = (0, Some(first));
         while let Some(tailed) = next.take() {
             match tailed {
-                Tailed::Transaction { transaction, .. } => {
+                Tailed::Transaction(transaction, _) => {
                     bytes += transaction.events.len();
                     self.resume = behind(&transaction);
                     bodies.push(Body::Transaction(transaction));
@@ -277,7 +277,7 @@ impl Reign<'_> {
                 return Err(error.into());
             }
             alarmed = true;
-            let text = format!("COMMITs wait: no timestamps: {}", chain(&error));
+            let text = format!("COMMITs wait: no timestamps: {}", causes(&error));
             self.parts.shared.alarm(Topic::Timestamps, Some(text));
             pause.wait().await;
         }
@@ -351,21 +351,22 @@ impl Reign<'_> {
         if error.class() == ErrorClass::Fatal {
             return Err(error);
         }
-        tracing::warn!(error = chain(&error), "the tail was lost");
+        tracing::warn!(error = causes(&error), "the tail was lost");
         let mut pause = Backoff::new(TAIL_PAUSE_MIN, TAIL_PAUSE_MAX);
+        let replica = self.parts.replica_uuid();
         loop {
             pause.wait().await;
             if control.ping().await.is_err() {
                 return Err(Error::Restarted);
             }
-            match tailing::open(self.server, control, &self.uuid, &self.resume).await {
+            match tailing::open(self.server, control, &self.uuid, &replica, &self.resume).await {
                 Ok(opened) => {
                     self.tell(FromStamper::Connection(opened.ack)).await?;
                     tracing::info!(position = %opened.position, "tailing again");
                     return Ok(opened.tail);
                 }
                 Err(error) if error.class() == ErrorClass::Fatal => return Err(error),
-                Err(error) => tracing::warn!(error = chain(&error), "the tail is still lost"),
+                Err(error) => tracing::warn!(error = causes(&error), "the tail is still lost"),
             }
         }
     }
@@ -389,7 +390,8 @@ impl Reign<'_> {
         }
         let epoch = self.grant.shipper.epoch;
         // I8: before it is opened, its checkpoint says what it is.
-        apply::mark_source(control, epoch, &opening.from).await?;
+        let (cluster, me) = (self.parts.log.cluster(), &self.parts.config.name);
+        apply::mark_source(control, cluster, me, epoch, &opening.from).await?;
         server::set_read_only(control, false).await?;
         opening.done = true;
         self.parts.shared.change(|state| state.serving = true);
@@ -439,7 +441,7 @@ where
                 return Err(Error::Fenced { by: "the coordinator".to_owned() });
             }
             Err(error) => {
-                tracing::debug!(error = chain(&error), "the coordinator does not answer");
+                tracing::debug!(error = causes(&error), "the coordinator does not answer");
                 pause.wait().await;
             }
         }

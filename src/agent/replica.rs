@@ -1,7 +1,5 @@
 //! The replica's agent: the applier, and what it tells.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,14 +13,10 @@ use wal::Lsn;
 use super::http::refuse;
 use super::state::Topic;
 use super::{Error, Parts};
-use crate::apply::{self, Applied, Applier, ApplierOptions};
+use crate::apply::{self, Applied, Applier, ApplierOptions, ApplierState, At, Limits};
+use crate::cluster::causes;
 use crate::config::AgentServer;
 use crate::report::MemberRole;
-use crate::server::Session;
-use crate::ship::sender::chain;
-
-/// A server that does not answer a connection attempt.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// Applies what is visible until `stop`. An applier that stopped by an error stays stopped, with its
 /// reason as an alarm, until the agent is restarted or the replica is adopted anew: the log goes on.
@@ -34,12 +28,13 @@ pub(super) async fn run(
     parts.shared.phase(MemberRole::Replica, "following");
     let (visible, watched) = watch::channel(None);
     let options = ApplierOptions {
+        member: parts.config.name.clone(),
         server: server.connection.clone(),
         replica_binlog: server.replica_binlog,
-        member: parts.config.name.clone(),
-        cluster: parts.log.cluster(),
+        limits: Limits::default(),
     };
-    let (applier, mut applied) = Applier::new(parts.log.reader().clone(), watched, options);
+    let (applied_to, mut applied) = watch::channel(Applied::unknown());
+    let applier = Applier::new(options, parts.log.reader().clone(), watched, applied_to);
     let feeding = feed(parts.clone(), visible);
     let telling = async {
         loop {
@@ -55,13 +50,9 @@ pub(super) async fn run(
     tokio::select! {
         () = feeding => {}
         () = telling => {}
-        ended = applying => {
-            if let Err(error) = ended {
-                let text = format!("the applier has stopped: {}", chain(&error));
-                parts.shared.alarm(Topic::Applier, Some(text));
-                parts.shared.change(|state| state.serving = false);
-                parts.shared.phase(MemberRole::Replica, "applier stopped");
-            }
+        // Stopped by an error it stays stopped; `telling` has said why.
+        _ = applying => {
+            tell(&parts, &applied.borrow());
             stop.cancelled().await;
         }
     }
@@ -87,8 +78,19 @@ async fn feed(parts: Parts, visible: watch::Sender<Option<Lsn>>) {
 
 fn tell(parts: &Parts, applied: &Applied) {
     parts.applied.set(applied.lsn.zip(applied.timestamp));
-    let running = applied.running();
-    parts.shared.change(|state| state.serving = running);
+    let (phase, alarm) = match &applied.state {
+        ApplierState::Running => ("following", None),
+        ApplierState::Retrying(why) => {
+            ("waiting for its server", Some(format!("the server does not take rows now: {why}")))
+        }
+        ApplierState::Stopped(why) => {
+            ("applier stopped", Some(format!("the applier has stopped: {why}")))
+        }
+    };
+    parts.shared.phase(MemberRole::Replica, phase);
+    parts.shared.alarm(Topic::Applier, alarm);
+    let serving = applied.state == ApplierState::Running && applied.lsn.is_some();
+    parts.shared.change(|state| state.serving = serving);
 }
 
 #[derive(Deserialize)]
@@ -106,13 +108,14 @@ pub(super) async fn adopt(State(parts): State<Parts>, Json(adopt): Json<Adopt>) 
     if parts.shared.now().role != MemberRole::Replica {
         return refuse(StatusCode::CONFLICT, "only a replica can be adopted");
     }
-    let mut session = match Session::connect(&server.connection, CONNECT).await {
-        Ok(session) => session,
-        Err(error) => return refuse(StatusCode::BAD_GATEWAY, chain(&error)),
+    let at: At = match adopt.at.parse() {
+        Ok(at) => at,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, causes(&error)),
     };
     let visible = parts.log.progress().borrow().visible;
-    match apply::adopt(parts.log.reader(), &mut session, visible, &adopt.at).await {
+    let (reader, me) = (parts.log.reader(), &parts.config.name);
+    match Box::pin(apply::adopt(reader, &server.connection, me, visible, at)).await {
         Ok(lsn) => Json(json!({ "lsn": lsn })).into_response(),
-        Err(error) => refuse(StatusCode::CONFLICT, chain(&error)),
+        Err(error) => refuse(StatusCode::CONFLICT, causes(&error)),
     }
 }

@@ -13,13 +13,12 @@ use super::resume::{Resume, resume};
 use super::state::Topic;
 use super::{Error, Parts, tailing};
 use crate::backoff::Backoff;
-use crate::cluster::{ErrorClass, Grant, Voter};
+use crate::cluster::{ErrorClass, Grant, Voter, causes};
 use crate::config::AgentServer;
 use crate::log::Standing;
 use crate::report::MemberRole;
 use crate::server::{self, Session, Severity};
 use crate::ship::fence::Fencing;
-use crate::ship::sender::chain;
 use crate::ship::{self, fetch, message};
 use crate::timestamp::TimestampClient;
 
@@ -48,7 +47,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let timestamps =
-        TimestampClient::new(parts.config.timestamps.clone(), parts.identity.clone());
+        TimestampClient::new(parts.config.timestamps.clone(), parts.identity.clone())?;
     let mut pause = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     let mut sessions = None;
     loop {
@@ -57,7 +56,7 @@ pub(super) async fn run(
             ended = one(&parts, &server, &timestamps, &mut sessions, &mut pause, &stop) => ended,
         };
         let Err(error) = ended else { return Ok(()) };
-        let text = chain(&error);
+        let text = causes(&error);
         match error.class() {
             ErrorClass::Fatal => parts.shared.alarm(Topic::Source, Some(text)),
             ErrorClass::Retry if matches!(error, Error::NotASource { .. }) => {
@@ -102,7 +101,8 @@ async fn one(
     let standing = adopt(parts, &grant).await?;
     parts.shared.phase(MemberRole::Source, format!("starting epoch {epoch}"));
     let resume = resume(standing.context.as_ref(), &identity.uuid)?;
-    let opened = tailing::open(server, &mut open.control, &identity.uuid, &resume).await?;
+    let opened = tailing::open(server, &mut open.control, &identity.uuid, &parts.replica_uuid(), &resume)
+        .await?;
     let start = EpochStart {
         member: parts.config.name.to_string(),
         server_uuid: identity.uuid.clone(),
@@ -202,7 +202,7 @@ async fn adopt(parts: &Parts, grant: &Grant) -> Result<Standing, Error> {
                 return Ok(parts.log.standing().await?);
             }
             Err(error) if error.class() == ErrorClass::Reconnect => {
-                tracing::warn!(peer = %chosen.voter.member, error = chain(&error),
+                tracing::warn!(peer = %chosen.voter.member, error = causes(&error),
                     "the chosen log was lost on the way");
                 fencing.lost(&chosen.voter.member);
             }

@@ -9,7 +9,7 @@ use super::resume::{Known, Resume};
 use crate::binlog::GtidSet;
 use crate::config::{AgentServer, StartAt as ConfiguredStart};
 use crate::server::{self, Session};
-use crate::tail::{AckSender, StartAt, Tail, TailOptions, Tailed};
+use crate::tail::{self, AckSender, DumpRefusal, StartAt, Tail, TailOptions, Tailed};
 
 /// Reading the last logged transaction once more.
 const VERIFY: Duration = Duration::from_secs(60);
@@ -30,6 +30,7 @@ pub(super) async fn open(
     server: &AgentServer,
     session: &mut Session,
     uuid: &str,
+    replica_uuid: &str,
     resume: &Resume,
 ) -> Result<Opened, Error> {
     let (start, known, position) = match resume {
@@ -45,24 +46,20 @@ pub(super) async fn open(
             (StartAt::Position(from.clone()), known.as_ref(), Some(end.clone()))
         }
     };
-    let options = TailOptions {
-        server: server.connection.clone(),
-        server_id: server.server_id,
-        start,
-        semi_sync: true,
-        heartbeat: server.heartbeat,
-        max_transaction_bytes: usize::try_from(server.max_transaction_bytes).unwrap_or(usize::MAX),
-    };
-    let (mut tail, ack) = match Tail::connect(options).await {
-        Err(error) if known.is_some() && error.binlog_is_gone() => {
-            return Err(lost(known, uuid, format!("the server says: {error}")));
-        }
-        opened => opened?,
+    let mut options =
+        TailOptions::new(server.connection.clone(), server.server_id, replica_uuid, start);
+    options.heartbeat = server.heartbeat;
+    options.silence = (server.heartbeat * 5).max(options.silence);
+    options.max_transaction_bytes =
+        usize::try_from(server.max_transaction_bytes).unwrap_or(usize::MAX);
+    let (mut tail, ack) = match (Box::pin(Tail::connect(options)).await, known) {
+        (Err(error), Some(known)) if is_gone(&error) => return Err(lost(known, uuid, &error)),
+        (opened, _) => opened?,
     };
     if let Some(known) = known {
         let found = match tokio::time::timeout(VERIFY, first_transaction(&mut tail)).await {
-            Ok(Err(Error::Tail(error))) if error.binlog_is_gone() => {
-                return Err(lost(Some(known), uuid, format!("the server says: {error}")));
+            Ok(Err(Error::Tail(error))) if is_gone(&error) => {
+                return Err(lost(Some(known), uuid, &error));
             }
             Ok(found) => found?,
             // The server sends nothing: its binlog ends before that transaction does.
@@ -79,18 +76,23 @@ pub(super) async fn open(
     Ok(Opened { tail, ack, position })
 }
 
-fn lost(known: Option<&Known>, uuid: &str, found: String) -> Error {
-    match known {
-        Some(known) => known.lost(uuid, found),
-        None => Error::RoleTask,
-    }
+/// The server has no binlog at the place where the log ends.
+fn is_gone(error: &tail::Error) -> bool {
+    matches!(
+        error.refusal(),
+        Some(DumpRefusal::FileMissing | DumpRefusal::BeyondEnd | DumpRefusal::NotAnEvent)
+    )
+}
+
+fn lost(known: &Known, uuid: &str, error: &tail::Error) -> Error {
+    known.lost(uuid, format!("the server says: {error}"))
 }
 
 /// The first transaction that comes; `None` if the server says first that there is nothing more.
 async fn first_transaction(tail: &mut Tail) -> Result<Option<Transaction>, Error> {
     loop {
         match tail.next().await? {
-            Tailed::Transaction { transaction, .. } => return Ok(Some(transaction)),
+            Tailed::Transaction(transaction, _) => return Ok(Some(transaction)),
             Tailed::Heartbeat { .. } => return Ok(None),
             Tailed::FormatDescription { .. } | Tailed::Rotated(_) => {}
         }

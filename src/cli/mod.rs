@@ -7,8 +7,11 @@
 //!
 //! Does not: decide anything. What a verb does stands in its part.
 
+mod api;
 mod config;
+mod member;
 mod role;
+mod status;
 
 use std::process::ExitCode;
 
@@ -16,7 +19,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cluster::causes;
 use crate::config::Config;
-use crate::timestamp;
+use crate::{agent, coordinator, playground, timestamp};
 
 /// A replication log shipper beside an unmodified MySQL or MariaDB master: COMMIT returns when enough
 /// members have the transaction on disk.
@@ -29,8 +32,18 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a member of the log, beside a server or as a witness.
+    Agent(role::Args),
+    /// Run the coordinator.
+    Coordinator(role::Args),
     /// Run a timestamp server.
     Timestamp(role::Args),
+    /// Run a whole cluster on this machine, with real servers, until interrupted.
+    Playground(playground::Args),
+    /// Show the cluster.
+    Status(status::Args),
+    /// Change who counts.
+    Member(member::Args),
     /// Check a configuration file, or show what one may hold.
     Config(config::Args),
 }
@@ -41,6 +54,11 @@ enum Command {
 /// Whatever the verb or role ended with; to be shown with [`explain`].
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Agent(args) => role::run(args, Config::into_agent, agent::run),
+        Command::Coordinator(args) => role::run(args, Config::into_coordinator, coordinator::run),
+        Command::Playground(args) => playground::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Member(args) => member::run(args),
         Command::Timestamp(args) => role::run(args, Config::into_timestamp, timestamp::run),
         Command::Config(args) => config::run(args),
     }

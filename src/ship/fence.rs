@@ -11,7 +11,7 @@ use super::adopt::{self, Fence};
 use super::message::{Ask, Standing, kind};
 use super::{Error, sender};
 use crate::backoff::Backoff;
-use crate::cluster::{Grant, MemberAddress, MemberName, Shipper};
+use crate::cluster::{Grant, MemberAddress, MemberName, Shipper, causes};
 use crate::wire::{self, Connection, Identity, Receiver, Sender};
 
 /// Reaching a member, and its answer: a promise is two fsyncs at most.
@@ -161,9 +161,9 @@ impl Fencing {
                 Ok(standing) => self.take(standing),
                 Err(error @ Error::Fenced { .. }) => return Err(error),
                 Err(error) => {
-                    let trouble = sender::chain(&error);
+                    let trouble = causes(&error);
                     if self.troubles.insert(member.clone(), trouble.clone()) != Some(trouble) {
-                        tracing::info!(peer = %member, error = %sender::chain(&error),
+                        tracing::info!(peer = %member, error = %causes(&error),
                             "waiting for a promise");
                     }
                 }

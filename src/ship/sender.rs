@@ -12,7 +12,7 @@ use wal::{Frame, LogPoint, Lsn, Timestamp};
 use super::message::{self, AppendHead, Report, Standing, kind};
 use super::{Error, Window, adopt};
 use crate::backoff::Backoff;
-use crate::cluster::{Grant, MemberAddress, MemberName, Shipper, Voter};
+use crate::cluster::{ErrorClass, Grant, MemberAddress, MemberName, Shipper, Voter, causes};
 use crate::log::{LogHandle, Refusal, history};
 use crate::quorum::Reported;
 use crate::wire::{self, Identity, Message, PeerRole};
@@ -101,15 +101,15 @@ pub async fn keep(member: MemberAddress, context: SenderContext, stop: Cancellat
         };
         let Err(error) = ended;
         let member = member.member.clone();
-        tracing::debug!(peer = %member, error = %chain(&error), "sender paused");
+        tracing::debug!(peer = %member, error = %causes(&error), "sender paused");
         let event = match error {
             Error::Fenced { promised, .. } => PeerEvent::Fenced { member, promised },
             error @ (Error::Read(_) | Error::Log(_))
-                if error.class() == crate::cluster::ErrorClass::Fatal =>
+                if error.class() == ErrorClass::Fatal =>
             {
                 PeerEvent::Broken(error)
             }
-            error => PeerEvent::State { member, trouble: Some(chain(&error)) },
+            error => PeerEvent::State { member, trouble: Some(causes(&error)) },
         };
         if context.events.send(event).await.is_err() {
             return;
@@ -119,20 +119,6 @@ pub async fn keep(member: MemberAddress, context: SenderContext, stop: Cancellat
             () = pause.wait() => {}
         }
     }
-}
-
-/// An error and its sources in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let part = source.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        next = source.source();
-    }
-    text
 }
 
 /// Never returned: a session ends only by an error.
