@@ -28,6 +28,8 @@ mod reader;
 mod rows;
 mod status_vars;
 mod table_map;
+#[cfg(test)]
+mod tests;
 
 pub use assembly::{Assembled, Assembler, AssemblerOptions};
 pub use compressed::{expand_compressed, is_compressed};
