@@ -24,7 +24,7 @@ mod kind;
 mod payload;
 mod query;
 mod query_role;
-mod reader;
+pub(crate) mod reader;
 mod rows;
 mod status_vars;
 mod table_map;
