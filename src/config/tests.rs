@@ -201,3 +201,13 @@ fn a_witness_needs_neither_server_nor_timestamps() {
     let agent = parse(&text).unwrap().into_agent().unwrap();
     assert!(agent.server.is_none() && agent.timestamps.is_empty());
 }
+
+#[test]
+fn the_readme_shows_the_example() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
+    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).collect();
+    let shown = blocks.first().and_then(|block| block.split("```").next());
+    assert_eq!(shown, Some(EXAMPLE), "copy the output of `plimsoll config example`");
+    assert_eq!(blocks.len(), 1);
+}
