@@ -1,0 +1,268 @@
+//! One transaction being assembled: which event ends it, and what it is.
+
+use bytes::Bytes;
+use wal::{BinlogPosition, Gtid, TransactionClass};
+
+use super::event::body_of;
+use super::query::QueryEvent;
+use super::{
+    Checksum, Error, Event, EventFlags, EventHeader, EventKind, MariadbGtidEvent, MysqlGtidEvent,
+    Payload, QueryRole, RowsEvent, XaPrepare, expand_compressed,
+};
+
+/// What the last event did to the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It goes on.
+    More,
+    /// That was its last event.
+    Done,
+}
+
+/// What ends the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// MySQL, GTID seen: the next statement tells.
+    Undecided,
+    /// MariaDB, STANDALONE: the next statement, or the last rows of one.
+    Statement,
+    /// XID, COMMIT, ROLLBACK or XA_PREPARE.
+    Commit,
+}
+
+/// A transaction whose last event has not come yet.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub start: BinlogPosition,
+    pub gtid: Option<Gtid>,
+    pub commit_micros: i64,
+    pub class: TransactionClass,
+    pub wants_ack: bool,
+    ending: Ending,
+}
+
+impl Group {
+    /// A new one if the event starts a transaction.
+    pub fn open(
+        header: &EventHeader,
+        body: &[u8],
+        start: &BinlogPosition,
+    ) -> Result<Option<Group>, Error> {
+        let seconds = i64::from(header.timestamp) * 1_000_000;
+        let (gtid, commit_micros, class, ending) = match header.kind {
+            EventKind::GTID | EventKind::ANONYMOUS_GTID | EventKind::GTID_TAGGED => {
+                let event = MysqlGtidEvent::decode(header, body)?;
+                let micros = i64::try_from(event.immediate_commit_micros).ok();
+                let micros = micros.filter(|&micros| micros > 0).unwrap_or(seconds);
+                (
+                    event.gtid,
+                    micros,
+                    TransactionClass::Rows,
+                    Ending::Undecided,
+                )
+            }
+            EventKind::MARIADB_GTID => {
+                let event = MariadbGtidEvent::decode(header, body)?;
+                let (class, ending) = mariadb_ending(&event, header.kind, start)?;
+                (Some(event.gtid), seconds, class, ending)
+            }
+            _ => return Ok(None),
+        };
+        let start = start.clone();
+        Ok(Some(Group {
+            start,
+            gtid,
+            commit_micros,
+            class,
+            wants_ack: false,
+            ending,
+        }))
+    }
+
+    /// Takes the next event, which starts at `at`; `limit` bounds what it may expand to.
+    pub fn step(
+        &mut self,
+        header: &EventHeader,
+        raw: &[u8],
+        checksum: Checksum,
+        (at, limit): (&BinlogPosition, u64),
+    ) -> Result<Step, Error> {
+        let body = body_of(raw, checksum)?;
+        match header.kind {
+            EventKind::QUERY => self.query(header.kind, QueryEvent::decode(body)?.role(), at),
+            EventKind::QUERY_COMPRESSED => {
+                let event = Event::new(Bytes::copy_from_slice(raw))?;
+                let event = expand_compressed(&event, checksum, limit)?;
+                let role = QueryEvent::decode(event.body(checksum)?)?.role();
+                self.query(header.kind, role, at)
+            }
+            EventKind::XID => self.end_of_commit(header.kind, at),
+            EventKind::XA_PREPARE => {
+                let one_phase = XaPrepare::decode(body)?.one_phase;
+                self.class = if one_phase {
+                    TransactionClass::Rows
+                } else {
+                    TransactionClass::XaPrepare
+                };
+                self.end_of_commit(header.kind, at)
+            }
+            EventKind::TRANSACTION_PAYLOAD => self.payload(body, at),
+            EventKind::EXECUTE_LOAD_QUERY if self.ending == Ending::Statement => Ok(Step::Done),
+            kind if kind.is_rows() => self.rows(kind, body, at),
+            _ => refuse_or_keep(header, at).map(|()| Step::More),
+        }
+    }
+
+    fn query(
+        &mut self,
+        kind: EventKind,
+        role: QueryRole,
+        at: &BinlogPosition,
+    ) -> Result<Step, Error> {
+        use TransactionClass as Class;
+        match (self.ending, role) {
+            (Ending::Undecided, QueryRole::Begin) => self.ending = Ending::Commit,
+            (Ending::Undecided, QueryRole::XaStart) => {
+                (self.ending, self.class) = (Ending::Commit, Class::XaPrepare);
+            }
+            (Ending::Undecided, QueryRole::CreateTableStart) => {
+                (self.ending, self.class) = (Ending::Commit, Class::CreateSelect);
+            }
+            (_, QueryRole::XaCommit) => return Ok(self.done(Class::XaCommit)),
+            (_, QueryRole::XaRollback) => return Ok(self.done(Class::XaRollback)),
+            (Ending::Commit, QueryRole::Commit | QueryRole::Rollback) => return Ok(Step::Done),
+            (Ending::Commit, QueryRole::CreateTable | QueryRole::CreateTableStart) => {
+                self.class = Class::CreateSelect;
+            }
+            // Savepoints, XA END, statements in statement format: for the applier to judge.
+            (Ending::Commit, _) => {}
+            (_, QueryRole::Commit | QueryRole::Rollback | QueryRole::Begin) => {
+                return Err(out_of_place(
+                    kind,
+                    at,
+                    "ends a transaction that has not begun",
+                ));
+            }
+            _ => return Ok(self.done(Class::Ddl)),
+        }
+        Ok(Step::More)
+    }
+
+    fn done(&mut self, class: TransactionClass) -> Step {
+        self.class = class;
+        Step::Done
+    }
+
+    fn end_of_commit(&self, kind: EventKind, at: &BinlogPosition) -> Result<Step, Error> {
+        match self.ending {
+            Ending::Commit => Ok(Step::Done),
+            _ => Err(out_of_place(
+                kind,
+                at,
+                "ends a transaction that has not begun",
+            )),
+        }
+    }
+
+    fn rows(&self, kind: EventKind, body: &[u8], at: &BinlogPosition) -> Result<Step, Error> {
+        match self.ending {
+            Ending::Commit => Ok(Step::More),
+            // Flags stand at the same place in every version, compressed or not.
+            Ending::Statement => match body.get(6) {
+                Some(flags) if flags & RowsEvent::STATEMENT_END as u8 != 0 => Ok(Step::Done),
+                _ => Ok(Step::More),
+            },
+            Ending::Undecided => Err(out_of_place(kind, at, "stands before BEGIN")),
+        }
+    }
+
+    /// The whole rest of the transaction; its first event tells what it is.
+    fn payload(&mut self, body: &[u8], at: &BinlogPosition) -> Result<Step, Error> {
+        let kind = EventKind::TRANSACTION_PAYLOAD;
+        if self.ending != Ending::Undecided {
+            return Err(out_of_place(kind, at, "stands inside a transaction"));
+        }
+        let first = Payload::decode(body)?.first_event()?;
+        if first.header.kind == EventKind::QUERY {
+            match QueryEvent::decode(first.body(Checksum::None)?)?.role() {
+                QueryRole::Begin => return Ok(Step::Done),
+                QueryRole::CreateTableStart => {
+                    return Ok(self.done(TransactionClass::CreateSelect));
+                }
+                QueryRole::XaStart => return Ok(self.done(TransactionClass::XaPrepare)),
+                _ => {}
+            }
+        }
+        let reason = "it does not start with BEGIN";
+        Err(Error::Unsupported {
+            position: at.clone(),
+            kind,
+            reason,
+        })
+    }
+}
+
+fn mariadb_ending(
+    event: &MariadbGtidEvent,
+    kind: EventKind,
+    at: &BinlogPosition,
+) -> Result<(TransactionClass, Ending), Error> {
+    let two_phase = MariadbGtidEvent::EXTRA_START_ALTER
+        | MariadbGtidEvent::EXTRA_COMMIT_ALTER
+        | MariadbGtidEvent::EXTRA_ROLLBACK_ALTER;
+    if event.extra_flags & two_phase != 0 {
+        let reason = "an ALTER in two phases (set binlog_alter_two_phase=OFF at the source)";
+        return Err(Error::Unsupported {
+            position: at.clone(),
+            kind,
+            reason,
+        });
+    }
+    let prepared = event.has(MariadbGtidEvent::PREPARED_XA);
+    Ok(match (event.has(MariadbGtidEvent::STANDALONE), prepared) {
+        (true, _) => (TransactionClass::Rows, Ending::Statement),
+        (false, true) => (TransactionClass::XaPrepare, Ending::Commit),
+        (false, false) => (TransactionClass::Rows, Ending::Commit),
+    })
+}
+
+/// Refuses what a stream cannot be passed on with, and what nobody knows (I9).
+pub(super) fn refuse_or_keep(header: &EventHeader, at: &BinlogPosition) -> Result<(), Error> {
+    let kind = header.kind;
+    let reason = match kind {
+        EventKind::TABLE_MAP
+        | EventKind::ROWS_QUERY
+        | EventKind::ANNOTATE_ROWS
+        | EventKind::IGNORABLE
+        | EventKind::QUERY
+        | EventKind::QUERY_COMPRESSED
+        | EventKind::XID
+        | EventKind::XA_PREPARE
+        | EventKind::TRANSACTION_PAYLOAD => return Ok(()),
+        _ if kind.is_rows() || kind.is_statement_part() => return Ok(()),
+        EventKind::INCIDENT => "the server lost events here (see its error log)",
+        EventKind::START_ENCRYPTION => "the events behind it are encrypted",
+        EventKind::GTID
+        | EventKind::ANONYMOUS_GTID
+        | EventKind::GTID_TAGGED
+        | EventKind::MARIADB_GTID => {
+            return Err(out_of_place(kind, at, "stands inside a transaction"));
+        }
+        _ if kind.name().is_some() => "it is of a server or feature that is not supported",
+        _ if header.flags.has(EventFlags::IGNORABLE) => return Ok(()),
+        _ => "its type is unknown",
+    };
+    Err(Error::Unsupported {
+        position: at.clone(),
+        kind,
+        reason,
+    })
+}
+
+fn out_of_place(kind: EventKind, at: &BinlogPosition, place: &'static str) -> Error {
+    Error::OutOfPlace {
+        position: at.clone(),
+        kind,
+        place,
+    }
+}
