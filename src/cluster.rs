@@ -146,3 +146,13 @@ pub enum ErrorClass {
     /// Going on would risk data, or cannot work until a person acts: stop and say why.
     Fatal,
 }
+
+impl From<wal::ErrorClass> for ErrorClass {
+    fn from(class: wal::ErrorClass) -> ErrorClass {
+        match class {
+            wal::ErrorClass::Retry => ErrorClass::Retry,
+            wal::ErrorClass::Reconnect => ErrorClass::Reconnect,
+            wal::ErrorClass::Fatal => ErrorClass::Fatal,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Frames in order, from any LSN on, beside the writer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::link::Link;
+use crate::segment::Source;
+use crate::view::{Segment, Shared};
+use crate::{Epoch, Error, Fault, Frame, FrameHeader, LogPoint, Lsn, disk};
+
+/// Reads frames in order. Cheap to keep; holds at most one open segment.
+pub struct Cursor {
+    shared: Arc<Shared>,
+    /// Number of the first record that has not been returned.
+    next: Lsn,
+    /// Of the view that `open` and `behind` were true in.
+    generation: u64,
+    open: Option<Open>,
+    /// The end of what was returned; `None` before the first frame.
+    behind: Option<Link>,
+}
+
+/// A place in a segment.
+struct Open {
+    base: Lsn,
+    epoch: Epoch,
+    source: Source,
+    offset: u64,
+    /// In front of `offset`.
+    link: Link,
+}
+
+/// Where the view says that reading may go on.
+enum Limit {
+    /// Up to this offset of the open segment.
+    At(u64),
+    /// The open segment is read; the next one begins with the next record.
+    NextSegment,
+}
+
+impl Cursor {
+    pub(crate) fn new(shared: Arc<Shared>, from: Lsn) -> Cursor {
+        let generation = shared.read().generation;
+        Cursor {
+            shared,
+            next: from,
+            generation,
+            open: None,
+            behind: None,
+        }
+    }
+
+    /// Number of the first record of the frame that comes next (of the first call: the record that
+    /// the frame must contain).
+    pub fn next_lsn(&self) -> Lsn {
+        self.next
+    }
+
+    /// The next whole frame that starts at or before `up_to` and is already written (not: flushed,
+    /// not: committed; that is `up_to`'s to say). `None`: nothing yet. The first frame returned is
+    /// the one that contains the LSN asked for.
+    ///
+    /// Frames of sealed segments are slices of a memory map.
+    ///
+    /// # Errors
+    /// [`Error::Cut`]: an adoption cut off what was read or asked for; take a new cursor.
+    /// [`Error::Gone`]: older than the log. [`Error::Damaged`] names segment and offset.
+    pub fn next_frame(&mut self, up_to: Lsn) -> Result<Option<Frame>, Error> {
+        loop {
+            if self.next > up_to || !self.is_written()? {
+                return Ok(None);
+            }
+            match self.read() {
+                Ok(None) => {}
+                Ok(Some(frame)) if frame.header().first_lsn > up_to => return Ok(None),
+                Ok(Some(frame)) => return Ok(Some(self.pass(frame))),
+                // What looked like damage was the writer cutting: ask the view again.
+                Err(_) if self.is_stale() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn is_stale(&self) -> bool {
+        self.shared.read().generation != self.generation
+    }
+
+    /// Is the next record there? Follows the view over a cut.
+    fn is_written(&mut self) -> Result<bool, Error> {
+        let view = self.shared.read();
+        if view.generation != self.generation {
+            let read = self.behind.is_some();
+            if read && view.was_cut(self.generation, self.next) {
+                return Err(Error::Cut(self.next));
+            }
+            self.generation = view.generation;
+            self.open = None;
+        }
+        Ok(view.written.is_some_and(|written| self.next <= written.lsn))
+    }
+
+    /// The frame at the place; `None` where another segment had to be opened first.
+    fn read(&mut self) -> Result<Option<Frame>, Error> {
+        let Some(open) = self.open.as_mut() else {
+            self.open = Some(self.seek()?);
+            return Ok(None);
+        };
+        let limit = match limit(&self.shared, open) {
+            Limit::At(limit) => limit,
+            Limit::NextSegment => {
+                self.open = None;
+                return Ok(None);
+            }
+        };
+        let damaged = |open: &Open, fault| Error::damaged(open.source.path(), open.offset, fault);
+        match open.source.frame(open.offset, limit)? {
+            Ok(frame) => match open.link.check_in(open.epoch, frame.header()) {
+                Ok(()) => Ok(Some(frame)),
+                Err(fault) => Err(damaged(open, fault)),
+            },
+            Err(fault) => Err(damaged(open, fault)),
+        }
+    }
+
+    fn pass(&mut self, frame: Frame) -> Frame {
+        if let Some(open) = self.open.as_mut() {
+            open.pass(frame.header());
+            self.behind = Some(open.link);
+        }
+        self.next = frame.header().last_lsn().next();
+        frame
+    }
+
+    /// Opens the segment that holds the next record, at the frame that contains it.
+    fn seek(&self) -> Result<Open, Error> {
+        let (segment, hint) = self.locate()?;
+        let file = disk::open(&segment.path)?;
+        let source = if segment.sealed {
+            Source::sealed(&file, &segment.path, segment.end)?
+        } else {
+            Source::growing(file, &segment.path)
+        };
+        let header = &segment.header;
+        let mut open = Open {
+            base: header.base,
+            epoch: header.epoch,
+            source,
+            offset: header.len,
+            link: Link::before(header),
+        };
+        if let Some(offset) = hint.filter(|&offset| offset > open.offset) {
+            open.jump(offset, segment.end)?;
+        }
+        while open.skip_before(self.next, segment.end)? {}
+        if let Some(behind) = &self.behind {
+            let checked = continues(behind, &open.link);
+            checked.map_err(|fault| Error::damaged(&segment.path, open.offset, fault))?;
+        }
+        Ok(open)
+    }
+
+    fn locate(&self) -> Result<(Segment, Option<u64>), Error> {
+        let view = self.shared.read();
+        let Some(first) = view.first_lsn() else {
+            return Err(Error::Cut(self.next));
+        };
+        let index = view.segment_of(self.next).ok_or(Error::Gone { first })?;
+        let segment = view.segments.get(index).ok_or(Error::Gone { first })?;
+        let hint = if index + 1 == view.segments.len() {
+            view.hint(self.next)
+        } else {
+            None
+        };
+        Ok((segment.clone(), hint))
+    }
+
+    /// The file that the cursor is in.
+    pub(crate) fn place(&self) -> Option<(PathBuf, u64)> {
+        self.open
+            .as_ref()
+            .map(|open| (open.source.path().to_owned(), open.offset))
+    }
+
+    /// The last record returned.
+    pub fn last(&self) -> Option<LogPoint> {
+        self.behind.and_then(|link| link.last)
+    }
+}
+
+fn limit(shared: &Shared, open: &Open) -> Limit {
+    let view = shared.read();
+    match view.segments.last() {
+        Some(newest) if newest.header.base == open.base => Limit::At(newest.end),
+        _ => match view
+            .segment_of(open.base)
+            .and_then(|index| view.segments.get(index))
+        {
+            Some(segment) if segment.header.base == open.base && open.offset < segment.end => {
+                Limit::At(segment.end)
+            }
+            _ => Limit::NextSegment,
+        },
+    }
+}
+
+/// Is the place that was sought the continuation of what was returned?
+fn continues(behind: &Link, link: &Link) -> Result<(), Fault> {
+    if behind.chain == link.chain {
+        Ok(())
+    } else {
+        Err(Fault::Chain {
+            expected: behind.chain,
+            found: link.chain,
+        })
+    }
+}
+
+impl Open {
+    fn pass(&mut self, frame: &FrameHeader) {
+        self.link.pass(frame);
+        self.offset += frame.frame_len();
+    }
+
+    fn header(&mut self, limit: u64) -> Result<FrameHeader, Error> {
+        let header = self.source.header(self.offset, limit)?;
+        header.map_err(|fault| Error::damaged(self.source.path(), self.offset, fault))
+    }
+
+    /// To a frame start that the writer remembered; what is in front of it was checked then.
+    fn jump(&mut self, offset: u64, limit: u64) -> Result<(), Error> {
+        self.offset = offset;
+        let header = self.header(limit)?;
+        self.link = Link {
+            last: header.first_lsn.previous().map(|lsn| LogPoint {
+                epoch: header.epoch,
+                lsn,
+            }),
+            chain: header.prev_chain,
+            timestamp: None,
+        };
+        Ok(())
+    }
+
+    /// Steps over the frame here if it ends before `lsn`.
+    fn skip_before(&mut self, lsn: Lsn, limit: u64) -> Result<bool, Error> {
+        let header = self.header(limit)?;
+        let checked = self.link.check_in(self.epoch, &header);
+        checked.map_err(|fault| Error::damaged(self.source.path(), self.offset, fault))?;
+        let before = header.last_lsn() < lsn;
+        if before {
+            self.pass(&header);
+        }
+        Ok(before)
+    }
+}

@@ -1,0 +1,83 @@
+//! What makes a frame the next one (I13): number, running checksum, epoch, time.
+
+use crate::segment::SegmentHeader;
+use crate::{Epoch, Fault, FrameHeader, LogPoint, Lsn, Timestamp};
+
+/// The end of a log, or of what was read of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// The last record; `None` before the first.
+    pub last: Option<LogPoint>,
+    pub chain: u32,
+    pub timestamp: Option<Timestamp>,
+}
+
+impl Link {
+    /// In front of a segment's first frame.
+    pub fn before(header: &SegmentHeader) -> Link {
+        let lsn = header.base.previous();
+        let last = header
+            .before
+            .epoch
+            .zip(lsn)
+            .map(|(epoch, lsn)| LogPoint { epoch, lsn });
+        Link {
+            last,
+            chain: header.before.chain,
+            timestamp: header.before.timestamp,
+        }
+    }
+
+    /// Number of the record that comes next.
+    pub fn next(&self) -> Lsn {
+        Lsn::after(self.last.map(|point| point.lsn))
+    }
+
+    /// Is this frame the next one?
+    pub fn check(&self, frame: &FrameHeader) -> Result<(), Fault> {
+        let expected = self.next();
+        if frame.first_lsn != expected {
+            return Err(Fault::Lsn {
+                expected,
+                found: frame.first_lsn,
+            });
+        }
+        if let Some(last) = self.last.filter(|last| frame.epoch < last.epoch) {
+            return Err(Fault::Epoch {
+                expected: last.epoch,
+                found: frame.epoch,
+            });
+        }
+        if frame.prev_chain != self.chain {
+            return Err(Fault::Chain {
+                expected: self.chain,
+                found: frame.prev_chain,
+            });
+        }
+        match self.timestamp {
+            Some(previous) if frame.first_timestamp <= previous => Err(Fault::Timestamp {
+                previous,
+                found: frame.first_timestamp,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Is this frame the next one in a segment of `epoch`?
+    pub fn check_in(&self, epoch: Epoch, frame: &FrameHeader) -> Result<(), Fault> {
+        if frame.epoch != epoch {
+            return Err(Fault::Epoch {
+                expected: epoch,
+                found: frame.epoch,
+            });
+        }
+        self.check(frame)
+    }
+
+    /// Behind `frame`, which was checked.
+    pub fn pass(&mut self, frame: &FrameHeader) {
+        self.last = Some(frame.last());
+        self.chain = frame.chain;
+        self.timestamp = Some(frame.last_timestamp);
+    }
+}

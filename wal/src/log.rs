@@ -1,0 +1,424 @@
+//! The single writer of a log folder.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::folder::{self, Flushed, FlushedFile, Identity};
+use crate::link::Link;
+use crate::recover::{self, Checker, Scan};
+use crate::segment::{Before, SegmentHeader, allocate};
+use crate::view::{Segment, Shared, View};
+use crate::{
+    ClusterId, Epoch, Error, Fault, Frame, Incarnation, LogPoint, LogReader, Lsn, SourceContext,
+    Timestamp, disk,
+};
+
+/// How a log is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogOptions {
+    /// Size at which a segment is sealed and the next begun, and what is preallocated for one. A
+    /// frame that is larger gets a segment of its own size. Default: 64 MiB.
+    pub segment_bytes: u64,
+}
+
+impl Default for LogOptions {
+    fn default() -> LogOptions {
+        LogOptions {
+            segment_bytes: 64 << 20,
+        }
+    }
+}
+
+/// The single writer of a log folder: holds its lock.
+///
+/// What `append` has written is seen by readers at once and survives the end of the process; only
+/// `sync` makes it survive the machine's.
+pub struct Log {
+    pub(crate) dir: PathBuf,
+    pub(crate) options: LogOptions,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) flushed_file: FlushedFile,
+    pub(crate) live: Option<Live>,
+    pub(crate) link: Link,
+    pub(crate) context: Option<SourceContext>,
+    pub(crate) flushed: Option<LogPoint>,
+    pub(crate) poisoned: bool,
+    checker: Checker,
+    /// Held, never read.
+    _lock: File,
+}
+
+/// The segment being written: always the view's newest.
+pub(crate) struct Live {
+    pub file: File,
+    pub path: PathBuf,
+    pub base: Lsn,
+    pub epoch: Epoch,
+    /// Where the next frame goes.
+    pub end: u64,
+    /// Bytes that are allocated.
+    pub capacity: u64,
+    /// Holds no frame yet?
+    pub empty: bool,
+}
+
+impl Log {
+    /// Makes a log folder and opens it. The folder appears whole, or not at all; an empty one that
+    /// is there is taken.
+    ///
+    /// # Errors
+    /// [`Error::Exists`]; [`Error::Full`]; others of the system.
+    pub fn create(
+        dir: &Path,
+        cluster: ClusterId,
+        incarnation: Incarnation,
+        options: LogOptions,
+    ) -> Result<Log, Error> {
+        folder::create(
+            dir,
+            Identity {
+                cluster,
+                incarnation,
+            },
+        )?;
+        Log::open(dir, options)
+    }
+
+    /// Opens a log folder and recovers: removes half-made files, reads every segment's header, scans
+    /// the newest segment, cuts a torn tail that no fsync ever reached, and flushes the rest, so
+    /// that `flushed() == tail()`.
+    ///
+    /// # Errors
+    /// [`Error::NotALog`], [`Error::Locked`]; [`Error::Damaged`] names segment and offset.
+    pub fn open(dir: &Path, options: LogOptions) -> Result<Log, Error> {
+        let identity = folder::identity(dir)?;
+        let lock = folder::lock(dir)?;
+        folder::remove_temporaries(dir)?;
+        let flushed = folder::flushed(dir)?;
+        let segments = recover::segments(folder::segments(dir)?, identity.cluster)?;
+        let scanned = match segments.last() {
+            Some(newest) => Some(recover_newest(newest, flushed)?),
+            None => None,
+        };
+        if let Some(last) = flushed
+            .and_then(|flushed| flushed.last)
+            .filter(|_| scanned.is_none())
+        {
+            return Err(Error::damaged(dir, 0, Fault::Missing(last)));
+        }
+        let (scan, live) = scanned.map_or((None, None), |(scan, live)| (Some(scan), Some(live)));
+        let link = scan
+            .as_ref()
+            .map_or_else(|| empty_link(identity.cluster), |scan| scan.link);
+        let view = recover::view(segments, scan.as_ref());
+        let mut log = Log {
+            dir: dir.to_owned(),
+            options,
+            shared: Shared::new(dir.to_owned(), identity, view),
+            flushed_file: FlushedFile::open(dir)?,
+            live,
+            link,
+            context: scan.and_then(|scan| scan.context),
+            flushed: None,
+            poisoned: false,
+            checker: Checker::default(),
+            _lock: lock,
+        };
+        log.sync()?;
+        Ok(log)
+    }
+
+    /// The cluster that this log belongs to.
+    pub fn cluster(&self) -> ClusterId {
+        self.shared.identity.cluster
+    }
+
+    /// The life of this folder (I16).
+    pub fn incarnation(&self) -> Incarnation {
+        self.shared.identity.incarnation
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Writes a frame behind the last one; not durable until [`Log::sync`]. One `write`, except at
+    /// the start of a segment. A frame of a higher epoch begins a segment.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: whole, but not the next frame of this log (number, chain, epoch, time).
+    /// [`Error::BadFrame`]: it contradicts itself. [`Error::Full`]: no space; the log is as before,
+    /// and the same call may succeed later. Others leave the log [`Error::Poisoned`].
+    pub fn append(&mut self, frame: &Frame) -> Result<(), Error> {
+        self.usable()?;
+        self.link.check(frame.header()).map_err(Error::Refused)?;
+        let trace = self.checker.trace(frame).map_err(Error::BadFrame)?;
+        let (epoch, bytes) = (frame.header().epoch, frame.header().frame_len());
+        let fits = |live: &Live| live.epoch == epoch && live.end + bytes <= live.capacity;
+        if !self.live.as_ref().is_some_and(fits) {
+            self.begin_segment(epoch, bytes)?;
+        }
+        self.write(frame)?;
+        trace.apply(frame.header().first_lsn, &mut self.context);
+        Ok(())
+    }
+
+    fn write(&mut self, frame: &Frame) -> Result<(), Error> {
+        let live = self
+            .live
+            .as_mut()
+            .expect("`append` has made sure of a segment");
+        if let Err(error) = disk::write_at(&live.file, &live.path, frame.bytes(), live.end) {
+            return Err(self.undo_write(error));
+        }
+        let offset = live.end;
+        live.end += frame.header().frame_len();
+        live.empty = false;
+        self.link.pass(frame.header());
+        self.shared
+            .write()
+            .grew(frame.header().first_lsn, offset, live.end, frame.last());
+        Ok(())
+    }
+
+    /// A frame was written in part: cuts it off, so that nothing stands behind the last whole one.
+    fn undo_write(&mut self, error: Error) -> Error {
+        let Some(live) = self.live.as_mut() else {
+            return error;
+        };
+        match disk::set_length(&live.file, &live.path, live.end) {
+            Ok(()) if matches!(error, Error::Full { .. }) => {
+                // What was allocated went too: the next frame asks for space anew.
+                live.capacity = live.end;
+            }
+            _ => self.poisoned = true,
+        }
+        error
+    }
+
+    /// Seals the segment being written and begins one of `epoch` with room for `frame_bytes`.
+    fn begin_segment(&mut self, epoch: Epoch, frame_bytes: u64) -> Result<(), Error> {
+        let before_bytes = self.seal()?;
+        let last = self.link.last;
+        let mut header = SegmentHeader {
+            cluster: self.cluster(),
+            epoch,
+            base: self.link.next(),
+            before: Before {
+                chain: self.link.chain,
+                epoch: last.map(|point| point.epoch),
+                timestamp: self.link.timestamp,
+                bytes: before_bytes,
+            },
+            context: self.context.clone(),
+            len: 0,
+        };
+        let bytes = header.encode();
+        let path = self.dir.join(SegmentHeader::file_name(header.base));
+        let capacity = self.options.segment_bytes.max(header.len + frame_bytes);
+        let (file, temporary) = disk::prepare(&path, |file, path| {
+            allocate(file, path, capacity)?;
+            disk::write_at(file, path, &bytes, 0)
+        })
+        .map_err(|error| self.poison_unless_full(error))?;
+        disk::publish(&temporary, &path).map_err(|error| self.poison_unless_full(error))?;
+        let (base, end) = (header.base, header.len);
+        let mut view = self.shared.write();
+        // An empty segment has just been replaced by rename.
+        view.segments.retain(|segment| segment.header.base != base);
+        view.segments.push(Segment {
+            header,
+            path: path.clone(),
+            end,
+            sealed: false,
+        });
+        view.index.clear();
+        drop(view);
+        self.live = Some(Live {
+            file,
+            path,
+            base,
+            epoch,
+            end,
+            capacity,
+            empty: true,
+        });
+        Ok(())
+    }
+
+    /// Gives the segment being written its final length, durably. Returns the length of the segment
+    /// in front of the one to come; 0 if there is none.
+    fn seal(&mut self) -> Result<u64, Error> {
+        let Some(live) = self.live.as_mut() else {
+            return Ok(self
+                .shared
+                .read()
+                .segments
+                .last()
+                .map_or(0, |newest| newest.end));
+        };
+        if live.empty {
+            // It will be replaced; what counts is the one before it.
+            let view = self.shared.read();
+            return Ok(view
+                .segments
+                .last()
+                .map_or(0, |newest| newest.header.before.bytes));
+        }
+        live.capacity = live.end;
+        let sealed = disk::set_length(&live.file, &live.path, live.end)
+            .and_then(|()| disk::sync_all(&live.file, &live.path));
+        let (end, base) = (live.end, live.base);
+        sealed.map_err(|error| self.poison(error))?;
+        self.note_flushed(base, end);
+        if let Some(newest) = self.shared.write().segments.last_mut() {
+            newest.sealed = true;
+        }
+        Ok(end)
+    }
+
+    /// Makes all that was appended durable.
+    ///
+    /// # Errors
+    /// [`Error::Sync`]: some of it may be lost for good although it reads back; the log is
+    /// [`Error::Poisoned`] from then on. Never retried.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.usable()?;
+        let Some(live) = &self.live else {
+            self.flushed = self.link.last;
+            return Ok(());
+        };
+        let (base, end) = (live.base, live.end);
+        let synced = disk::sync_data(&live.file, &live.path);
+        synced.map_err(|error| self.poison(error))?;
+        self.note_flushed(base, end);
+        Ok(())
+    }
+
+    /// The log is flushed to its tail, which is at `offset` of segment `base`.
+    pub(crate) fn note_flushed(&mut self, base: Lsn, offset: u64) {
+        self.flushed = self.link.last;
+        let last = self.link.last.map(|point| point.lsn);
+        // A lower bound: where it cannot be raised, recovery only has less to go by.
+        let _ = self.flushed_file.note(Flushed { base, offset, last });
+    }
+
+    pub(crate) fn usable(&self) -> Result<(), Error> {
+        if self.poisoned {
+            Err(Error::Poisoned(self.dir.clone()))
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn poison(&mut self, error: Error) -> Error {
+        self.poisoned = true;
+        error
+    }
+
+    pub(crate) fn poison_unless_full(&mut self, error: Error) -> Error {
+        if matches!(error, Error::Full { .. }) {
+            error
+        } else {
+            self.poison(error)
+        }
+    }
+
+    /// The last record written; `None` in an empty log.
+    pub fn tail(&self) -> Option<LogPoint> {
+        self.link.last
+    }
+
+    /// The running checksum that the next frame must carry as `prev_chain`.
+    pub fn chain(&self) -> u32 {
+        self.link.chain
+    }
+
+    /// Timestamp of the last record written.
+    pub fn last_timestamp(&self) -> Option<Timestamp> {
+        self.link.timestamp
+    }
+
+    /// The last record that survives a crash of the machine.
+    pub fn flushed(&self) -> Option<LogPoint> {
+        self.flushed
+    }
+
+    /// Of each epoch in the log its last record, ascending.
+    pub fn epochs(&self) -> Vec<LogPoint> {
+        self.shared.read().epochs()
+    }
+
+    /// Epoch of the record `lsn`; `None` where it is not in the log.
+    ///
+    /// # Errors
+    /// None today; reading may become necessary.
+    pub fn epoch_at(&self, lsn: Lsn) -> Result<Option<Epoch>, Error> {
+        Ok(self.shared.read().epoch_at(lsn))
+    }
+
+    /// Is `lsn` the last record of a frame in the log?
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; those of the system.
+    pub fn boundary(&self, lsn: Lsn) -> Result<bool, Error> {
+        self.reader().boundary(lsn)
+    }
+
+    /// The source's state at the tail; `None` while no EpochStart is in the log.
+    pub fn context(&self) -> Option<SourceContext> {
+        self.context.clone()
+    }
+
+    /// For any number of threads beside the writer.
+    pub fn reader(&self) -> LogReader {
+        LogReader::of(Arc::clone(&self.shared))
+    }
+}
+
+/// In front of the first frame: the chain starts from the cluster, so that another cluster's first
+/// frame is refused.
+pub(crate) fn empty_link(cluster: ClusterId) -> Link {
+    Link {
+        last: None,
+        chain: crc32fast::hash(cluster.bytes()),
+        timestamp: None,
+    }
+}
+
+/// Scans the newest segment, cuts a torn tail, and opens it for writing.
+fn recover_newest(newest: &Segment, flushed: Option<Flushed>) -> Result<(Scan, Live), Error> {
+    let scan = recover::scan(newest, None)?;
+    let torn = recover::judge(newest, &scan, flushed)?;
+    let path = newest.path.clone();
+    let file = disk::open_writable(&path)?;
+    let mut capacity = newest.end;
+    if torn {
+        disk::set_length(&file, &path, scan.end)?;
+        // Zeros again where the torn bytes were; without space the next frame begins a segment.
+        capacity = match allocate(&file, &path, newest.end) {
+            Ok(()) => newest.end,
+            Err(Error::Full { .. }) => scan.end,
+            Err(error) => return Err(error),
+        };
+        disk::sync_all(&file, &path)?;
+    }
+    let live = Live {
+        file,
+        path,
+        base: newest.header.base,
+        epoch: newest.header.epoch,
+        end: scan.end,
+        capacity,
+        empty: scan.frames.is_empty(),
+    };
+    Ok((scan, live))
+}
+
+/// A view without segments, for a log that is cut down to nothing.
+pub(crate) fn drop_segments(view: &mut View, from: usize) {
+    view.segments.truncate(from);
+    view.index.clear();
+}

@@ -1,0 +1,196 @@
+//! The first bytes of a segment file. `FORMAT.md`, "Segment header".
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::codec::{Bad, Input, Sink};
+use crate::{ClusterId, Epoch, Error, Fault, Lsn, SourceContext, Timestamp, disk};
+
+/// First eight bytes of every segment.
+const MAGIC: &[u8; 8] = b"PLIMSEG\n";
+
+/// The version that is written.
+pub(crate) const VERSION: u16 = 1;
+
+/// The versions that are read.
+const READABLE: std::ops::RangeInclusive<u16> = 1..=1;
+
+/// Bytes in front of the context.
+const FIXED: usize = 72;
+
+/// Bytes of the checksum behind it.
+const CRC: usize = 4;
+
+/// No header is longer: the texts of a context are bounded (`codec::MAX_TEXT`).
+const MAX_LEN: u32 = 64 << 10;
+
+/// What a segment says about itself and about the log in front of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub cluster: ClusterId,
+    /// Of every frame in it.
+    pub epoch: Epoch,
+    /// LSN of its first record; also its file name.
+    pub base: Lsn,
+    pub before: Before,
+    /// The source's state in front of its first record.
+    pub context: Option<SourceContext>,
+    /// Bytes of this header in the file: where the first frame starts.
+    pub len: u64,
+}
+
+/// The end of the log in front of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Before {
+    /// Running checksum.
+    pub chain: u32,
+    /// Epoch of the record before; `None` before the first.
+    pub epoch: Option<Epoch>,
+    /// Timestamp of the record before.
+    pub timestamp: Option<Timestamp>,
+    /// Length of the segment file before; 0 before the first.
+    pub bytes: u64,
+}
+
+impl SegmentHeader {
+    /// The file name of a segment.
+    pub fn file_name(base: Lsn) -> String {
+        format!("{:020}.seg", base.get())
+    }
+
+    /// The bytes; `self.len` becomes their number.
+    pub fn encode(&mut self) -> Vec<u8> {
+        let mut context = Vec::new();
+        if let Some(state) = &self.context {
+            state.encode(&mut context);
+        }
+        let length = FIXED + context.len() + CRC;
+        let narrow = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let mut out = Vec::with_capacity(length);
+        out.put(MAGIC);
+        out.put(&VERSION.to_le_bytes());
+        out.put(&[0, 0]);
+        out.u32(narrow(length));
+        out.put(self.cluster.bytes());
+        out.u32(self.epoch.get());
+        out.u32(self.before.chain);
+        out.u64(self.base.get());
+        out.u64(self.before.timestamp.map_or(0, Timestamp::bits));
+        out.u64(self.before.bytes);
+        out.u32(self.before.epoch.map_or(0, Epoch::get));
+        out.u32(narrow(context.len()));
+        assert_eq!(out.len(), FIXED, "FORMAT.md gives the fixed part's size");
+        out.put(&context);
+        let crc = crc32fast::hash(&out);
+        out.u32(crc);
+        self.len = out.len() as u64;
+        out
+    }
+
+    /// Reads and checks the header of the segment at `path`, whose name must agree.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; those of the system.
+    pub fn read(file: &File, path: &Path) -> Result<SegmentHeader, Error> {
+        let damaged = |fault| Error::damaged(path, 0, fault);
+        let found = disk::length(file, path)?;
+        let short = |expected: u64| damaged(Fault::Short { expected, found });
+        let mut bytes = vec![0; FIXED];
+        if found < FIXED as u64 {
+            return Err(short(FIXED as u64));
+        }
+        disk::read_at(file, path, &mut bytes, 0)?;
+        let length = header_len(&bytes).map_err(damaged)?;
+        if found < u64::from(length) {
+            return Err(short(u64::from(length)));
+        }
+        bytes.resize(usize::try_from(length).unwrap_or(FIXED), 0);
+        disk::read_at(file, path, &mut bytes, 0)?;
+        let header = SegmentHeader::decode(&bytes).map_err(damaged)?;
+        if path.file_name() != Some(SegmentHeader::file_name(header.base).as_ref()) {
+            return Err(damaged(Fault::Field(
+                "base LSN: the file name says another",
+            )));
+        }
+        Ok(header)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<SegmentHeader, Fault> {
+        let length = u64::from(header_len(bytes)?);
+        let found = bytes.len() as u64;
+        let Some((checked, crc)) = bytes.split_last_chunk::<CRC>().filter(|_| length == found)
+        else {
+            return Err(Fault::Short {
+                expected: length,
+                found,
+            });
+        };
+        let (expected, found) = (crc32fast::hash(checked), u32::from_le_bytes(*crc));
+        if expected != found {
+            return Err(Fault::Checksum {
+                what: "segment header",
+                expected,
+                found,
+            });
+        }
+        fields(Input::new(checked), length).map_err(Fault::Field)
+    }
+}
+
+/// Magic and version checked; the length, bounded.
+fn header_len(bytes: &[u8]) -> Result<u32, Fault> {
+    let mut input = Input::new(bytes);
+    let bad = |_| Fault::Magic("segment");
+    if input.take(MAGIC.len() as u64, "magic").map_err(bad)? != MAGIC {
+        return Err(Fault::Magic("segment"));
+    }
+    let version = input.u16("version").map_err(Fault::Field)?;
+    if !READABLE.contains(&version) {
+        return Err(Fault::Version(version));
+    }
+    if input.u16("reserved bytes").map_err(Fault::Field)? != 0 {
+        return Err(Fault::Field("reserved bytes"));
+    }
+    let length = input.u32("header length").map_err(Fault::Field)?;
+    let least = u32::try_from(FIXED + CRC).unwrap_or(u32::MAX);
+    if (least..=MAX_LEN).contains(&length) {
+        Ok(length)
+    } else {
+        Err(Fault::Bounds {
+            what: "header length",
+            found: u64::from(length),
+        })
+    }
+}
+
+fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
+    input.take(16, "header")?;
+    let cluster = ClusterId::from_bytes(input.id("cluster")?);
+    let epoch = Epoch::new(input.u32("epoch")?).ok_or("epoch")?;
+    let chain = input.u32("chain")?;
+    let base = Lsn::new(input.u64("base LSN")?).ok_or("base LSN")?;
+    let timestamp = Timestamp::from_bits(input.u64("timestamp")?);
+    let bytes = input.u64("length of the segment before")?;
+    let before = Before {
+        chain,
+        epoch: Epoch::new(input.u32("epoch")?),
+        timestamp,
+        bytes,
+    };
+    let context_len = input.u32("context length")?;
+    if input.rest().len() as u64 != u64::from(context_len) {
+        return Err("context length");
+    }
+    let context = match context_len {
+        0 => None,
+        _ => Some(SourceContext::decode(input)?),
+    };
+    Ok(SegmentHeader {
+        cluster,
+        epoch,
+        base,
+        before,
+        context,
+        len,
+    })
+}

@@ -1,0 +1,169 @@
+//! Adoption's cut (I13): the only way a flushed record ever goes.
+//!
+//! No file is cut in place: a cut segment is written anew up to the cut, fsynced, and renamed over
+//! the old one, whose bytes live on for who has them mapped. So a stale frame cannot stand behind a
+//! new one, and no reader's memory changes.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::path::PathBuf;
+
+use crate::log::{Live, drop_segments, empty_link};
+use crate::recover::{self, Scan};
+use crate::segment::allocate;
+use crate::view::Segment;
+use crate::{Error, Log, LogPoint, Lsn, disk};
+
+/// Where a cut goes through.
+struct Place {
+    /// Index of the segment that becomes the newest.
+    segment: usize,
+    scan: Scan,
+    /// Its file, cut but not yet in place; `None` where the cut is at its very end.
+    cut: Option<(File, PathBuf, u64)>,
+}
+
+impl Log {
+    /// Cuts the log behind record `keep` (all of it where `None`): adoption of another log whose
+    /// continuation differs (I13). Durable when it returns. Cursors that were past the cut return
+    /// [`Error::Cut`].
+    ///
+    /// # Errors
+    /// [`Error::NotABoundary`]: `keep` is not a frame's last record, or not there; [`Error::Gone`];
+    /// [`Error::Full`]: nothing was cut. Others may leave part of what was to go; the log is
+    /// [`Error::Poisoned`] then, and a longer, valid prefix is found at the next opening.
+    pub fn truncate_after(&mut self, keep: Option<Lsn>) -> Result<(), Error> {
+        self.usable()?;
+        if keep == self.tail().map(|tail| tail.lsn) {
+            return self.sync();
+        }
+        let place = match keep {
+            Some(keep) => Some(self.place_of(keep)?),
+            None => None,
+        };
+        let first = self
+            .shared
+            .read()
+            .segments
+            .first()
+            .map(|segment| segment.header.base);
+        if let (None, Some(first)) = (keep, first.filter(|&first| first > Lsn::FIRST)) {
+            return Err(Error::Gone { first });
+        }
+        let cut = self.cut(place);
+        cut.map_err(|error| self.poison(error))
+    }
+
+    fn place_of(&self, keep: Lsn) -> Result<Place, Error> {
+        let view = self.shared.read();
+        let index = view.segment_of(keep);
+        let beyond = view.written.is_none_or(|written| keep > written.lsn);
+        let segment = index.and_then(|index| view.segments.get(index)).cloned();
+        let first = view.segments.first().map(|segment| segment.header.base);
+        drop(view);
+        let (Some(index), Some(segment)) = (index, segment) else {
+            return Err(first.map_or(Error::NotABoundary(keep), |first| Error::Gone { first }));
+        };
+        if beyond {
+            return Err(Error::NotABoundary(keep));
+        }
+        let scan = recover::scan(&segment, Some(keep))?;
+        if scan.link.last.map(|point| point.lsn) != Some(keep) {
+            recover::whole(&segment, &scan)?;
+            return Err(Error::NotABoundary(keep));
+        }
+        let cut = match segment.end {
+            end if end == scan.end => None,
+            _ => Some(prefix(&segment, scan.end, self.options.segment_bytes)?),
+        };
+        Ok(Place {
+            segment: index,
+            scan,
+            cut,
+        })
+    }
+
+    fn cut(&mut self, place: Option<Place>) -> Result<(), Error> {
+        // First of all: what is flushed is about to be less.
+        self.flushed_file.clear()?;
+        let keep = place.as_ref().and_then(|place| place.scan.link.last);
+        let kept = place.as_ref().map_or(0, |place| place.segment + 1);
+        let gone = self.cut_view(kept, keep, place.as_ref());
+        self.live = None;
+        // Newest first: after a crash what is left is a prefix.
+        for path in gone.iter().rev() {
+            disk::remove(path)?;
+            disk::sync_folder(&self.dir)?;
+        }
+        let Some(Place { scan, cut, segment }) = place else {
+            self.link = empty_link(self.cluster());
+            self.context = None;
+            self.flushed = None;
+            return Ok(());
+        };
+        self.link = scan.link;
+        self.context = scan.context;
+        let Some((file, temporary, capacity)) = cut else {
+            self.flushed = keep;
+            return Ok(());
+        };
+        let header = self
+            .shared
+            .read()
+            .segments
+            .get(segment)
+            .map(|kept| (kept.header.base, kept.header.epoch, kept.path.clone()));
+        let (base, epoch, path) = header.expect("the view keeps the segment that was cut");
+        disk::publish(&temporary, &path)?;
+        let end = scan.end;
+        self.live = Some(Live {
+            file,
+            path,
+            base,
+            epoch,
+            end,
+            capacity,
+            empty: false,
+        });
+        self.note_flushed(base, end);
+        Ok(())
+    }
+
+    /// Lets readers see the cut before any file changes; returns the files that go.
+    fn cut_view(&self, kept: usize, keep: Option<LogPoint>, place: Option<&Place>) -> Vec<PathBuf> {
+        let mut view = self.shared.write();
+        let gone = view
+            .segments
+            .iter()
+            .skip(kept)
+            .map(|segment| segment.path.clone())
+            .collect();
+        drop_segments(&mut view, kept);
+        view.cut(keep);
+        if let (Some(place), Some(newest)) = (place, view.segments.last_mut()) {
+            newest.end = place.scan.end;
+            // Its new file will grow; the old one, where mapped, does not change.
+            newest.sealed = place.cut.is_none();
+        }
+        gone
+    }
+}
+
+/// The first `end` bytes of a segment as a new file, fsynced, with room to grow where there is any.
+fn prefix(segment: &Segment, end: u64, room: u64) -> Result<(File, PathBuf, u64), Error> {
+    let mut from = disk::open(&segment.path)?;
+    let mut capacity = end;
+    let (file, temporary) = disk::prepare(&segment.path, |mut file, path| {
+        from.rewind()
+            .map_err(|source| Error::io("read", &segment.path, source))?;
+        let copied = io::copy(&mut from.by_ref().take(end), &mut file);
+        copied.map_err(|source| Error::io("write", path, source))?;
+        match allocate(file, path, room.max(end)) {
+            Ok(()) => capacity = room.max(end),
+            Err(Error::Full { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    })?;
+    Ok((file, temporary, capacity))
+}
