@@ -127,14 +127,6 @@ pub enum Error {
         /// First record in the log.
         first: Lsn,
     },
-    /// The checkpoint is ahead of everything committed.
-    #[error("the checkpoint says record {applied} is applied, but the log ends at {last}")]
-    Ahead {
-        /// In the server.
-        applied: Lsn,
-        /// In the log.
-        last: String,
-    },
     /// Another session still applies, or holds what a lost one was doing.
     #[error("another session at this server is applying still; waiting for it to end")]
     Busy,
@@ -192,8 +184,8 @@ pub enum Error {
         /// What was given.
         text: String,
     },
-    /// The epoch of a checkpoint cannot be 0.
-    #[error("the log's reader ended before it should")]
+    /// The thread that reads the log ended without a word.
+    #[error("the thread that reads the log ended")]
     ReaderGone,
 }
 
@@ -204,6 +196,11 @@ impl Error {
             Error::Server(error) => error.class(),
             Error::At { source, .. } => source.class(),
             Error::Busy => ErrorClass::Reconnect,
+            // A cut of what is not committed, or a passing fault of the disk: read again.
+            Error::Log(error) => match error.class() {
+                wal::ErrorClass::Fatal => ErrorClass::Fatal,
+                wal::ErrorClass::Retry | wal::ErrorClass::Reconnect => ErrorClass::Reconnect,
+            },
             _ => ErrorClass::Fatal,
         }
     }

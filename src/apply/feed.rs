@@ -192,7 +192,11 @@ impl Feed {
             tables: Vec::new(),
         };
         let changes = changes(transaction, &self.format, self.options.limit);
-        let changes = changes.map_err(|error| error.at(&place))?;
+        let mut changes = changes.map_err(|error| error.at(&place))?;
+        if transaction.class == TransactionClass::XaPrepare {
+            // Only noted now; its XA COMMIT reads them again.
+            changes.parts.clear();
+        }
         place.tables = changes.tables.iter().map(|table| table.display()).collect();
         let kind = match transaction.class {
             TransactionClass::Ddl | TransactionClass::CreateSelect => Kind::Barrier,
