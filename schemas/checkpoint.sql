@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS plimsoll.intent (
 -- XA transactions that were prepared at the source and are applied at their XA COMMIT, by reading
 -- record `lsn` of the log again. Written in the same transaction as the checkpoint.
 CREATE TABLE IF NOT EXISTS plimsoll.xa_parked (
-  xid VARBINARY(140) NOT NULL PRIMARY KEY,
+  xid VARBINARY(300) NOT NULL PRIMARY KEY,
   lsn BIGINT UNSIGNED NOT NULL
 ) ENGINE=InnoDB;
 

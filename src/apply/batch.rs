@@ -1,0 +1,222 @@
+//! Rows and the checkpoint in one server transaction (I8).
+
+use wal::{Gtid, TransactionClass};
+
+use super::changes::{Changes, TableName};
+use super::checkpoint::{self, Origin};
+use super::feed::{self, Apply, Work};
+use super::intent::{self, Intent, Step};
+use super::packet::{self, Part};
+use super::schedule::{Item, Mark};
+use super::worker::Worker;
+use super::{Error, Format, fingerprint};
+use crate::cluster::ErrorClass;
+use crate::server::{Family, quote_bytes};
+
+impl Worker<'_> {
+    /// Applies items that may go together; splits off those that, at this server, may not.
+    pub async fn batch(&mut self, items: Vec<Item<Work>>) -> Result<(), Error> {
+        let session = &mut self.session;
+        self.engines.learn(session, items.iter().flat_map(tables)).await?;
+        let mut rest = items.as_slice();
+        while !rest.is_empty() {
+            let alone = |item: &Item<Work>| {
+                matches!(item.work, Work::Apply(_)) && !self.is_transactional(item)
+                    || is_xa_commit(item)
+            };
+            let together = rest.iter().position(alone).unwrap_or(rest.len());
+            let (now, later) = rest.split_at(together.max(1));
+            match &now[0].work {
+                Work::Apply(apply) if together == 0 => self.alone(now[0].mark, apply).await?,
+                _ => self.share(now).await?,
+            }
+            rest = later;
+            (self.reached)(now[now.len() - 1].mark);
+        }
+        Ok(())
+    }
+
+    fn is_transactional(&self, item: &Item<Work>) -> bool {
+        tables(item).all(|table| self.engines.transactional(table))
+    }
+
+    async fn alone(&mut self, mark: Mark, apply: &Apply) -> Result<(), Error> {
+        let done = match apply.class {
+            TransactionClass::XaCommit => self.xa_commit(mark, apply).await,
+            _ => self.without_transactions(mark, apply).await,
+        };
+        done.map_err(|error| error.at(&apply.place))
+    }
+
+    /// One server transaction; where the server refuses, one by one, to find whom and to apply those
+    /// before it.
+    async fn share(&mut self, items: &[Item<Work>]) -> Result<(), Error> {
+        let applies: Vec<(Mark, &Apply)> = items.iter().filter_map(apply_of).collect();
+        let (Some(&(_, last)), Some(end)) = (applies.last(), items.last()) else { return Ok(()) };
+        let all: Vec<&Apply> = applies.iter().map(|(_, apply)| *apply).collect();
+        let done = self.transaction(end.mark, &all, "", &last.origin).await;
+        let Err(error) = done else { return Ok(()) };
+        if error.class() != ErrorClass::Fatal || applies.len() == 1 {
+            return Err(error.at(&last.place));
+        }
+        self.session.execute("ROLLBACK").await?;
+        for (mark, apply) in applies {
+            let done = self.transaction(mark, &[apply], "", &apply.origin).await;
+            done.map_err(|error| error.at(&apply.place))?;
+            (self.reached)(mark);
+        }
+        Ok(())
+    }
+
+    /// BEGIN, what `applies` do, `also` (our own statements, each with its `;`), the checkpoint,
+    /// COMMIT: in one round trip where it fits.
+    async fn transaction(
+        &mut self,
+        mark: Mark,
+        applies: &[&Apply],
+        also: &str,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        if let Some(intent) = &self.intent {
+            return Err(Error::StrayIntent { intent: intent.lsn.get(), next: mark.lsn });
+        }
+        let own: Vec<Vec<Part>> = applies.iter().map(|apply| own_parts(apply)).collect();
+        let parts = applies.iter().zip(&own);
+        let parts = parts.flat_map(|(apply, own)| apply.changes.parts.iter().chain(own));
+        let move_on = checkpoint::advance(&mark, self.format.lsn, Some(origin));
+        let (begin, close) = self.frame(applies);
+        let end = format!("{also}{move_on};COMMIT{close}");
+        let mut affected = Vec::new();
+        for packet in packet::packets(&begin, parts, &end, self.limit) {
+            affected = self.session.execute_unbounded(packet).await?;
+        }
+        // …, UPDATE, COMMIT and what closes: the checkpoint always changes its row.
+        let at = affected.len().checked_sub(2 + close.matches(';').count());
+        match at.and_then(|at| affected.get(at)) {
+            Some(1) => Ok(()),
+            _ => Err(Error::CheckpointLost),
+        }
+    }
+
+    /// How the transaction begins, and what follows its COMMIT.
+    fn frame(&self, applies: &[&Apply]) -> (String, &'static str) {
+        let name = applies.first().and_then(|apply| apply.origin.gtid.as_ref());
+        let name = name.filter(|_| self.parts.options.replica_binlog);
+        match self.session.family() {
+            _ if self.parts.options.replica_binlog => (
+                format!("{}BEGIN;", named(name)),
+                match self.session.family() {
+                    Family::Mysql => ";SET gtid_next='AUTOMATIC';SET sql_log_bin=0",
+                    Family::Mariadb => ";SET sql_log_bin=0",
+                },
+            ),
+            // A format description leaves gtid_next undetermined, and then BEGIN fails (1782).
+            Family::Mysql => ("SET gtid_next='AUTOMATIC';BEGIN;".to_owned(), ""),
+            Family::Mariadb => ("BEGIN;".to_owned(), ""),
+        }
+    }
+
+    /// XA COMMIT: the rows that were parked, read again from the log.
+    async fn xa_commit(&mut self, mark: Mark, apply: &Apply) -> Result<(), Error> {
+        let xid = apply.changes.xid.clone().unwrap_or_default();
+        let sql = format!(
+            "SELECT lsn FROM plimsoll.xa_parked WHERE xid = {}",
+            quote_bytes(xid.as_bytes())
+        );
+        let lsn = self.session.value(sql).await?.and_then(|text| text.parse().ok());
+        let Some(lsn) = lsn.and_then(wal::Lsn::new) else { return Err(Error::UnknownXa { xid }) };
+        let (reader, limit) = (self.parts.reader.clone(), self.limit);
+        let read = tokio::task::spawn_blocking(move || feed::parked(&reader, lsn, &xid, limit));
+        let (format, changes) = read.await.map_err(|_| Error::ReaderGone)??;
+        let changes = Changes { xid: apply.changes.xid.clone(), ..Changes::clone(&changes) };
+        let apply = Apply { changes, ..apply.clone() };
+        self.engines.learn(&mut self.session, apply.changes.tables.iter()).await?;
+        let now = self.format.clone();
+        if format.event == now.event {
+            return self.transaction(mark, &[&apply], "", &apply.origin).await;
+        }
+        // Prepared under another server version: its rows have that one's layout.
+        self.set_format(Format { lsn: now.lsn, ..format }).await?;
+        self.transaction(mark, &[&apply], "", &apply.origin).await?;
+        self.set_format(now).await
+    }
+
+    /// Rows of tables without transactions: with an intent, because they stay when the checkpoint
+    /// does not.
+    async fn without_transactions(&mut self, mark: Mark, apply: &Apply) -> Result<(), Error> {
+        let tables: Vec<TableName> = apply.changes.tables.clone();
+        let tables: Vec<TableName> =
+            tables.into_iter().filter(|table| !self.engines.transactional(table)).collect();
+        let before = fingerprint::of_contents(&mut self.session, &tables).await?;
+        if !self.enter(Intent { lsn: mark.lsn, step: Step::Rows, before }).await? {
+            return Err(Error::Ambiguous);
+        }
+        self.rows_after_intent(mark, apply).await
+    }
+
+    /// The rows, the end of the intent and the checkpoint in one transaction.
+    pub async fn rows_after_intent(&mut self, mark: Mark, apply: &Apply) -> Result<(), Error> {
+        let also = format!("{};", intent::DELETE);
+        self.transaction(mark, &[apply], &also, &apply.origin).await
+    }
+
+    /// Notes an intent, or finds it noted: `false` if things are not as they were when it was, so
+    /// that what it announced has begun.
+    pub async fn enter(&mut self, intent: Intent) -> Result<bool, Error> {
+        match self.intent.take() {
+            None => {
+                intent::write(&mut self.session, &intent).await?;
+                Ok(true)
+            }
+            Some(found) if found.lsn == intent.lsn && found.step == intent.step => {
+                Ok(found.before == intent.before)
+            }
+            Some(found) => Err(Error::StrayIntent { intent: found.lsn.get(), next: intent.lsn }),
+        }
+    }
+}
+
+fn apply_of(item: &Item<Work>) -> Option<(Mark, &Apply)> {
+    match &item.work {
+        Work::Apply(apply) => Some((item.mark, apply)),
+        Work::Control | Work::Format(_) => None,
+    }
+}
+
+fn tables(item: &Item<Work>) -> impl Iterator<Item = &TableName> {
+    // A prepared transaction's tables matter at its commit.
+    let apply = apply_of(item).filter(|(_, apply)| apply.class != TransactionClass::XaPrepare);
+    apply.into_iter().flat_map(|(_, apply)| apply.changes.tables.iter())
+}
+
+fn is_xa_commit(item: &Item<Work>) -> bool {
+    apply_of(item).is_some_and(|(_, apply)| apply.class == TransactionClass::XaCommit)
+}
+
+/// Our own statements about an XA transaction.
+fn own_parts(apply: &Apply) -> Vec<Part> {
+    let xid = || quote_bytes(apply.changes.xid.as_deref().unwrap_or_default().as_bytes());
+    let sql = match apply.class {
+        TransactionClass::XaPrepare => format!(
+            "REPLACE INTO plimsoll.xa_parked (xid, lsn) VALUES ({}, {})",
+            xid(),
+            apply.place.lsn
+        ),
+        TransactionClass::XaCommit | TransactionClass::XaRollback => {
+            format!("DELETE FROM plimsoll.xa_parked WHERE xid = {}", xid())
+        }
+        _ => return Vec::new(),
+    };
+    vec![Part::Statement(sql.into_bytes())]
+}
+
+/// The source's name for what follows, and this server's binlog on.
+pub(super) fn named(gtid: Option<&Gtid>) -> String {
+    match gtid {
+        None => "SET sql_log_bin=1;".to_owned(),
+        Some(gtid @ Gtid::Mysql { .. }) => format!("SET sql_log_bin=1;SET gtid_next='{gtid}';"),
+        Some(Gtid::Mariadb { domain, server, sequence }) => format!(
+            "SET sql_log_bin=1,gtid_domain_id={domain},server_id={server},gtid_seq_no={sequence};"
+        ),
+    }
+}

@@ -1,0 +1,238 @@
+//! From a transaction's raw events to what is sent to the server. Pure.
+//!
+//! Row events and their table maps are given to BINLOG; what only frames them (GTID, BEGIN, XID,
+//! comments) is left out; savepoints are said as SQL where the source rolled back to one; anything
+//! else stops the stream (I9).
+
+use bytes::Bytes;
+use wal::{Transaction, TransactionClass};
+
+use super::packet::{self, PacketLimit, Part};
+use super::{Error, Format};
+use crate::binlog::{
+    Event, EventKind, QueryEvent, QueryRole, TableMap, XaPrepare, events, expand_compressed,
+    expand_payload, is_compressed,
+};
+
+/// A compressed event of the source may not grow beyond what the source could have held.
+const EXPANDED_MAX: u64 = 1 << 30;
+
+/// A table, as the source names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableName {
+    /// Database, utf8.
+    pub database: Vec<u8>,
+    /// Table, utf8.
+    pub table: Vec<u8>,
+}
+
+impl TableName {
+    /// `database.table`, for messages.
+    pub fn display(&self) -> String {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        format!("{}.{}", text(&self.database), text(&self.table))
+    }
+}
+
+/// What a transaction does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What to send, in order.
+    pub parts: Vec<Part>,
+    /// Tables that rows change, each once.
+    pub tables: Vec<TableName>,
+    /// The statement of a DDL, or the CREATE TABLE before the rows: a raw QUERY event.
+    pub statement: Option<Event>,
+    /// The XA transaction it prepares, commits or rolls back, as in the source's own statements:
+    /// `x'6964',x'',1`.
+    pub xid: Option<String>,
+}
+
+impl Changes {
+    /// Bytes as sent.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(Part::len).sum()
+    }
+}
+
+enum Piece {
+    Group(Vec<Bytes>),
+    Savepoint(Vec<u8>),
+    RollbackTo(Vec<u8>),
+}
+
+struct Walk<'a> {
+    format: &'a Format,
+    class: TransactionClass,
+    group: Vec<Bytes>,
+    pieces: Vec<Piece>,
+    found: Changes,
+}
+
+/// Reads a transaction.
+///
+/// # Errors
+/// [`Error::StatementEvent`], [`Error::NotApplicable`], [`Error::Malformed`], [`Error::Binlog`]: the
+/// stream stops. [`Error::EventTooLarge`].
+pub fn changes(
+    transaction: &Transaction,
+    format: &Format,
+    limit: PacketLimit,
+) -> Result<Changes, Error> {
+    let mut walk = Walk {
+        format,
+        class: transaction.class,
+        group: Vec::new(),
+        pieces: Vec::new(),
+        found: Changes::default(),
+    };
+    walk.all(&transaction.events)?;
+    walk.finish(limit)
+}
+
+impl Walk<'_> {
+    fn all(&mut self, raw: &Bytes) -> Result<(), Error> {
+        events(raw).try_for_each(|event| self.event(event?))
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), Error> {
+        let checksum = self.format.checksum;
+        if is_compressed(event.header.kind) {
+            return self.event(expand_compressed(&event, checksum, EXPANDED_MAX)?);
+        }
+        match event.header.kind {
+            EventKind::TRANSACTION_PAYLOAD => {
+                let inner = expand_payload(&event, checksum, EXPANDED_MAX)?;
+                self.all(&inner)
+            }
+            EventKind::TABLE_MAP => {
+                self.table(&TableMap::decode(event.body(checksum)?)?)?;
+                self.group.push(event.raw);
+                Ok(())
+            }
+            kind if kind.is_rows() => {
+                let last = packet::ends_statement(&event.raw);
+                self.group.push(event.raw);
+                if last {
+                    self.pieces.push(Piece::Group(std::mem::take(&mut self.group)));
+                }
+                Ok(())
+            }
+            EventKind::QUERY => self.query(event),
+            EventKind::XA_PREPARE => {
+                let xa = XaPrepare::decode(event.body(checksum)?)?;
+                self.found.xid = Some(xid(&xa));
+                Ok(())
+            }
+            EventKind::GTID
+            | EventKind::ANONYMOUS_GTID
+            | EventKind::GTID_TAGGED
+            | EventKind::MARIADB_GTID
+            | EventKind::XID
+            | EventKind::ROWS_QUERY
+            | EventKind::ANNOTATE_ROWS => Ok(()),
+            kind if kind.is_statement_part() => {
+                Err(Error::StatementEvent { what: kind.to_string() })
+            }
+            kind => Err(Error::NotApplicable { what: kind.to_string() }),
+        }
+    }
+
+    fn table(&mut self, map: &TableMap) -> Result<(), Error> {
+        if map.database == b"plimsoll" {
+            return Err(Error::NotApplicable { what: "a change of plimsoll's own tables".into() });
+        }
+        let name = TableName { database: map.database.clone(), table: map.table.clone() };
+        if !self.found.tables.contains(&name) {
+            self.found.tables.push(name);
+        }
+        Ok(())
+    }
+
+    fn query(&mut self, event: Event) -> Result<(), Error> {
+        let query = QueryEvent::decode(event.body(self.format.checksum)?)?;
+        let role = query.role();
+        match role {
+            QueryRole::Begin | QueryRole::Commit | QueryRole::XaStart | QueryRole::XaEnd => {}
+            QueryRole::XaPrepare | QueryRole::XaCommit | QueryRole::XaRollback => {
+                self.found.xid = Some(xid_of_text(query.text));
+            }
+            QueryRole::Savepoint => self.pieces.push(Piece::Savepoint(query.text.to_vec())),
+            QueryRole::RollbackTo => self.pieces.push(Piece::RollbackTo(query.text.to_vec())),
+            QueryRole::Rollback => {
+                return Err(Error::NotApplicable { what: "a transaction rolled back as a whole \
+                    that had changed tables without transactions".into() });
+            }
+            _ if self.takes_statement() => self.found.statement = Some(event.clone()),
+            _ => {
+                let head = &query.text[..query.text.len().min(80)];
+                return Err(Error::StatementEvent { what: String::from_utf8_lossy(head).into() });
+            }
+        }
+        Ok(())
+    }
+
+    fn takes_statement(&self) -> bool {
+        let class = matches!(self.class, TransactionClass::Ddl | TransactionClass::CreateSelect);
+        class && self.found.statement.is_none()
+    }
+
+    fn finish(mut self, limit: PacketLimit) -> Result<Changes, Error> {
+        if !self.group.is_empty() {
+            return Err(Error::Malformed { what: "rows without the end of their statement" });
+        }
+        // A savepoint that nobody goes back to changes nothing.
+        let rolled_back = self.pieces.iter().any(|piece| matches!(piece, Piece::RollbackTo(_)));
+        let mut groups = Vec::new();
+        for piece in std::mem::take(&mut self.pieces) {
+            match piece {
+                Piece::Group(group) => groups.push(group),
+                Piece::Savepoint(text) | Piece::RollbackTo(text) if rolled_back => {
+                    self.encode(&mut groups, limit)?;
+                    self.found.parts.push(Part::Statement(text));
+                }
+                Piece::Savepoint(_) | Piece::RollbackTo(_) => {}
+            }
+        }
+        self.encode(&mut groups, limit)?;
+        Ok(self.found)
+    }
+
+    fn encode(&mut self, groups: &mut Vec<Vec<Bytes>>, limit: PacketLimit) -> Result<(), Error> {
+        let checksum = !self.format.checksum.is_empty();
+        self.found.parts.extend(packet::encode(groups, checksum, limit)?);
+        groups.clear();
+        Ok(())
+    }
+}
+
+/// An XA id as the servers write it in their statements, in lower case.
+fn xid(xa: &XaPrepare) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("x'{}',x'{}',{}", hex(&xa.gtrid), hex(&xa.bqual), xa.format_id)
+}
+
+/// The id in `XA COMMIT X'6964',X'',1`.
+fn xid_of_text(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut words = text.splitn(3, ' ');
+    let id = words.nth(2).unwrap_or_default();
+    id.chars().filter(|letter| !letter.is_whitespace()).collect::<String>().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_xa_id_is_the_same_from_event_and_statement() {
+        let xa = XaPrepare {
+            one_phase: false,
+            format_id: 1,
+            gtrid: b"x1".to_vec(),
+            bqual: Vec::new(),
+        };
+        assert_eq!(xid(&xa), "x'7831',x'',1");
+        assert_eq!(xid_of_text(b"XA COMMIT X'7831',X'',1"), xid(&xa));
+    }
+}

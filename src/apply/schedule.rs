@@ -1,0 +1,261 @@
+//! Which records go to the server together. Pure: items in, steps out.
+//!
+//! One at a time while nothing waits; everything that waits, up to the limits, under backlog. Never
+//! splits, reorders or drops an item, and never passes `visible` (I4, I12).
+
+use std::collections::VecDeque;
+
+use wal::{Epoch, Lsn, Timestamp};
+
+/// How much one server transaction may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Items. A reader sees a batch as a whole, so a larger one is later for its first transaction.
+    pub items: usize,
+    /// Bytes as sent. A larger single item still goes, alone.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    /// 1,000 items and 4 MiB: beyond these the server's work per row outweighs what a commit costs.
+    fn default() -> Limits {
+        Limits { items: 1_000, bytes: 4 << 20 }
+    }
+}
+
+/// How an item may be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing to do at the server; it only moves the watermark.
+    Control,
+    /// Rows: may share a server transaction with its neighbours.
+    Share,
+    /// Rows: a server transaction of its own, because it keeps its own name.
+    Single,
+    /// Cannot share a server transaction with the checkpoint: everything before it is committed
+    /// first, nothing after it begins before it is done.
+    Barrier,
+}
+
+/// Where the log stands after an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Its number.
+    pub lsn: Lsn,
+    /// Its timestamp.
+    pub timestamp: Timestamp,
+    /// Its frame's epoch.
+    pub epoch: Epoch,
+}
+
+/// One record, with what is to be done for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item<W> {
+    /// Where it stands.
+    pub mark: Mark,
+    /// How it may be applied.
+    pub kind: Kind,
+    /// Its size as sent to the server.
+    pub bytes: usize,
+    /// What is to be done.
+    pub work: W,
+}
+
+/// What to do next, as a whole, before anything after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step<W> {
+    /// Nothing at the server: the watermark goes to the mark.
+    Advance(Mark),
+    /// One server transaction with the checkpoint. Not empty; its last item may be a control record.
+    Batch(Vec<Item<W>>),
+    /// This one alone, between commits.
+    Barrier(Item<W>),
+}
+
+/// Items that wait, and the rule by which they go.
+#[derive(Debug)]
+pub struct Scheduler<W> {
+    limits: Limits,
+    waiting: VecDeque<Item<W>>,
+    bytes: usize,
+}
+
+impl<W> Scheduler<W> {
+    /// An empty one.
+    pub fn new(limits: Limits) -> Scheduler<W> {
+        Scheduler { limits, waiting: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Takes the next record. They must come without gaps (I12).
+    ///
+    /// # Panics
+    /// If a number is left out or comes twice: a fault of the reader that must not reach the server.
+    pub fn push(&mut self, item: Item<W>) {
+        if let Some(last) = self.waiting.back() {
+            assert_eq!(last.mark.lsn.next(), item.mark.lsn, "records come in order (I12)");
+        }
+        self.bytes += item.bytes;
+        self.waiting.push_back(item);
+    }
+
+    /// `false` while a full batch waits: reading further would only fill memory (I14).
+    pub fn wants_more(&self) -> bool {
+        self.bytes < self.limits.bytes && self.waiting.len() < self.limits.items
+    }
+
+    /// The next step, of records up to `visible` alone; `None` if there is none yet.
+    pub fn next(&mut self, visible: Option<Lsn>) -> Option<Step<W>> {
+        let visible = visible?;
+        let first = self.waiting.front().filter(|item| item.mark.lsn <= visible)?;
+        match first.kind {
+            Kind::Barrier => self.pop().map(Step::Barrier),
+            Kind::Single => self.pop().map(|item| Step::Batch(vec![item])),
+            Kind::Control | Kind::Share => Some(self.shared(visible)),
+        }
+    }
+
+    fn shared(&mut self, visible: Lsn) -> Step<W> {
+        let mut batch = Vec::new();
+        let (mut mark, mut bytes) = (None, 0);
+        while let Some(item) = self.waiting.front() {
+            let fits = batch.is_empty()
+                || batch.len() < self.limits.items && bytes + item.bytes <= self.limits.bytes;
+            let joins = matches!(item.kind, Kind::Control | Kind::Share);
+            if item.mark.lsn > visible || !joins || !fits {
+                break;
+            }
+            bytes += item.bytes;
+            mark = Some(item.mark);
+            batch.extend(self.pop());
+        }
+        match mark {
+            Some(mark) if batch.iter().all(|item| item.kind == Kind::Control) => Step::Advance(mark),
+            _ => Step::Batch(batch),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Item<W>> {
+        let item = self.waiting.pop_front()?;
+        self.bytes -= item.bytes;
+        Some(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn item(lsn: u64, kind: Kind, bytes: usize) -> Item<u64> {
+        let mark = Mark {
+            lsn: Lsn::new(lsn).unwrap(),
+            timestamp: Timestamp::from_bits(lsn * 256).unwrap(),
+            epoch: Epoch::new(1).unwrap(),
+        };
+        Item { mark, kind, bytes, work: lsn }
+    }
+
+    fn scheduler(items: usize, bytes: usize, kinds: &[Kind]) -> Scheduler<u64> {
+        let mut scheduler = Scheduler::new(Limits { items, bytes });
+        for (index, &kind) in kinds.iter().enumerate() {
+            scheduler.push(item(index as u64 + 1, kind, if kind == Kind::Control { 0 } else { 10 }));
+        }
+        scheduler
+    }
+
+    fn steps(mut scheduler: Scheduler<u64>, visible: u64) -> Vec<String> {
+        std::iter::from_fn(|| scheduler.next(Lsn::new(visible)))
+            .map(|step| match step {
+                Step::Advance(mark) => format!("advance {}", mark.lsn),
+                Step::Barrier(item) => format!("barrier {}", item.work),
+                Step::Batch(items) => {
+                    let all: Vec<_> = items.iter().map(|item| item.work.to_string()).collect();
+                    format!("batch {}", all.join(" "))
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_waits_goes_together_up_to_the_limits_and_barriers_alone() {
+        use Kind::{Barrier as B, Control as C, Share as S, Single as O};
+        for (kinds, visible, expected) in [
+            (vec![S], 1, vec!["batch 1"]),
+            (vec![S, S, S], 2, vec!["batch 1 2"]),
+            (vec![S, S, S, S, S], 5, vec!["batch 1 2 3", "batch 4 5"]),
+            (vec![C, C, S], 2, vec!["advance 2"]),
+            (vec![C, S, C], 3, vec!["batch 1 2 3"]),
+            (vec![S, B, S, S], 4, vec!["batch 1", "barrier 2", "batch 3 4"]),
+            (vec![O, O, S], 3, vec!["batch 1", "batch 2", "batch 3"]),
+            (vec![S, S], 0, vec![]),
+        ] {
+            assert_eq!(steps(scheduler(3, 1_000, &kinds), visible), expected, "{kinds:?}");
+        }
+        assert_eq!(steps(scheduler(9, 20, &[S; 3]), 3), ["batch 1 2", "batch 3"]);
+        // Larger than a whole batch: still goes, alone.
+        assert_eq!(steps(scheduler(9, 5, &[S; 2]), 2), ["batch 1", "batch 2"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "I12")]
+    fn a_gap_is_never_applied() {
+        let mut scheduler = scheduler(9, 9, &[Kind::Share]);
+        scheduler.push(item(3, Kind::Share, 1));
+    }
+
+    fn kinds() -> impl Strategy<Value = Vec<(Kind, usize)>> {
+        let kind = prop_oneof![
+            1 => Just(Kind::Control),
+            6 => Just(Kind::Share),
+            1 => Just(Kind::Single),
+            1 => Just(Kind::Barrier),
+        ];
+        prop::collection::vec((kind, 0_usize..50), 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn every_item_goes_once_in_order_and_never_past_visible(
+            kinds in kinds(),
+            limits in (1_usize..6, 1_usize..120),
+            rises in prop::collection::vec(0_u64..70, 1..12),
+        ) {
+            let mut scheduler = Scheduler::new(Limits { items: limits.0, bytes: limits.1 });
+            for (index, (kind, bytes)) in kinds.iter().enumerate() {
+                scheduler.push(item(index as u64 + 1, *kind, *bytes));
+            }
+            let (mut done, mut visible) = (0, 0);
+            for rise in rises {
+                visible = visible.max(rise);
+                while let Some(step) = scheduler.next(Lsn::new(visible)) {
+                    match step {
+                        Step::Advance(mark) => {
+                            for lsn in done + 1..=mark.lsn.get() {
+                                prop_assert_eq!(kinds[lsn as usize - 1].0, Kind::Control);
+                            }
+                            done = mark.lsn.get();
+                        }
+                        Step::Barrier(item) => {
+                            prop_assert_eq!((item.kind, item.work), (Kind::Barrier, done + 1));
+                            done += 1;
+                        }
+                        Step::Batch(items) => {
+                            let bytes: usize = items.iter().map(|item| item.bytes).sum();
+                            prop_assert!(items.len() == 1 || items.len() <= limits.0);
+                            prop_assert!(items.len() == 1 || bytes <= limits.1);
+                            for item in &items {
+                                prop_assert_ne!(item.kind, Kind::Barrier);
+                                prop_assert!(item.kind != Kind::Single || items.len() == 1);
+                                prop_assert_eq!(item.work, done + 1);
+                                done += 1;
+                            }
+                        }
+                    }
+                    prop_assert!(done <= visible);
+                }
+                prop_assert_eq!(done, visible.min(kinds.len() as u64));
+            }
+        }
+    }
+}

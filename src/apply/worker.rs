@@ -1,0 +1,238 @@
+//! One session's life: set up, told where it stands, fed until it ends.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use wal::{LogReader, Lsn, Timestamp};
+
+use super::checkpoint::{self, Role};
+use super::engines::Engines;
+use super::error::epoch_text;
+use super::feed::{self, Fed, FeedOptions, Work};
+use super::intent::{self, Intent};
+use super::packet::{self, PacketLimit};
+use super::schedule::{Mark, Scheduler, Step};
+use super::service::ApplierOptions;
+use super::{Error, Format, context};
+use crate::server::{self, Family, Session};
+
+/// Held by the session that applies. A session that was lost holds it until its last statement has
+/// ended at the server: only then can the checkpoint and the catalog be believed.
+pub(super) const LOCK: &str = "SELECT GET_LOCK('plimsoll.applier', 0)";
+/// For each statement except those that may rightly take long.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a worker is given; stays the same from session to session.
+pub(super) struct Parts {
+    pub options: ApplierOptions,
+    pub reader: LogReader,
+    pub visible: watch::Receiver<Option<Lsn>>,
+}
+
+pub(super) struct Worker<'a> {
+    pub parts: &'a Parts,
+    pub session: Session,
+    pub limit: PacketLimit,
+    pub format: Format,
+    pub intent: Option<Intent>,
+    pub engines: Engines,
+    /// Called with each mark that is reached, durable at the server.
+    pub reached: &'a (dyn Fn(Mark) + Send + Sync),
+}
+
+/// A session that is set up, and where its server stands.
+pub(super) struct Standing {
+    session: Session,
+    limit: PacketLimit,
+    intent: Option<Intent>,
+    /// The last applied record, by the checkpoint.
+    pub applied: Option<(Lsn, Timestamp)>,
+}
+
+impl Standing {
+    /// Logs in, makes the server a replica, and reads where it stands.
+    pub async fn of(parts: &Parts) -> Result<Standing, Error> {
+        let options = &parts.options;
+        let mut session = Session::connect(&options.server, DEADLINE).await?;
+        server::create_schema(&mut session).await?;
+        if session.value(LOCK).await?.as_deref() != Some("1") {
+            return Err(Error::Busy);
+        }
+        let applied = match checkpoint::read(&mut session).await? {
+            None => first_start(&mut session, parts).await?,
+            Some(found) => match found.role {
+                Role::Source { epoch, position } => {
+                    let (epoch, position) = (epoch_text(epoch), position.to_string());
+                    return Err(Error::FormerSource { epoch, position });
+                }
+                Role::Replica if found.cluster != parts.reader.cluster().to_string() => {
+                    let expected = parts.reader.cluster().to_string();
+                    return Err(Error::OtherCluster { found: found.cluster, expected });
+                }
+                Role::Replica => found.applied,
+            },
+        };
+        server::make_replica(&mut session).await?;
+        session.execute(context::ROWS).await?;
+        let calm = match session.family() {
+            Family::Mariadb => "SET wait_timeout=31536000,max_statement_time=0",
+            Family::Mysql => "SET wait_timeout=31536000,gtid_next='AUTOMATIC'",
+        };
+        session.execute(calm).await?;
+        let limit = session.value("SELECT @@max_allowed_packet").await?.unwrap_or_default();
+        let limit = limit.parse().map_err(|_| server::Error::Answer {
+            what: "@@max_allowed_packet",
+            found: limit.clone(),
+        })?;
+        let intent = intent::read(&mut session).await?;
+        Ok(Standing { session, limit: PacketLimit::new(limit), intent, applied })
+    }
+
+    /// Applies until cancelled (`Ok`) or something is wrong.
+    pub async fn work(
+        self,
+        parts: &Parts,
+        reached: &(dyn Fn(Mark) + Send + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let next = Lsn::after(self.applied.map(|(lsn, _)| lsn));
+        let mut visible = parts.visible.clone();
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            risen = visible.wait_for(|lsn| lsn.is_some_and(|lsn| lsn >= next)) => {
+                if risen.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        if let Some(first) = parts.reader.first_lsn().filter(|&first| first > next) {
+            return Err(Error::LogGone { needed: next, first });
+        }
+        let reader = parts.reader.clone();
+        let found = tokio::task::spawn_blocking(move || reader.format_at(next)).await;
+        let (lsn, event) = found.map_err(|_| Error::ReaderGone)??;
+        let format = Format::new(lsn, event)?;
+        let mut worker = Worker {
+            parts,
+            session: self.session,
+            limit: self.limit,
+            format: format.clone(),
+            intent: self.intent,
+            engines: Engines::default(),
+            reached,
+        };
+        worker.set_format(format.clone()).await?;
+        let options =
+            FeedOptions { limit: self.limit, single: parts.options.replica_binlog };
+        // Ends with this session: the next one reads from its own checkpoint.
+        let done = cancel.child_token();
+        let _ends = done.clone().drop_guard();
+        let feed = feed::start(parts.reader.clone(), next, format, options, visible, done);
+        worker.run(feed, cancel).await
+    }
+}
+
+/// No checkpoint: right for an empty server, from the log's beginning; anything else must be placed.
+async fn first_start(
+    session: &mut Session,
+    parts: &Parts,
+) -> Result<Option<(Lsn, Timestamp)>, Error> {
+    let example = session
+        .value(
+            "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) FROM information_schema.TABLES WHERE \
+             TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'plimsoll', \
+             'information_schema', 'performance_schema') LIMIT 1",
+        )
+        .await?;
+    if let Some(example) = example {
+        return Err(Error::Unplaced { example });
+    }
+    let cluster = parts.reader.cluster();
+    checkpoint::place(session, cluster, &parts.options.member, None).await?;
+    Ok(None)
+}
+
+impl Worker<'_> {
+    async fn run(
+        &mut self,
+        mut feed: mpsc::Receiver<Fed>,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let mut scheduler = Scheduler::new(self.parts.options.limits);
+        let mut visible = self.parts.visible.clone();
+        let mut ended = None;
+        loop {
+            while ended.is_none() && scheduler.wants_more() {
+                match feed.try_recv() {
+                    Ok(fed) => ended = take(&mut scheduler, fed),
+                    Err(_) => break,
+                }
+            }
+            if cancel.is_cancelled() {
+                return Ok(());
+            }
+            let now = *visible.borrow_and_update();
+            if let Some(step) = scheduler.next(now) {
+                self.step(step).await?;
+                continue;
+            }
+            if let Some(error) = ended {
+                return Err(error);
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                fed = feed.recv(), if scheduler.wants_more() => match fed {
+                    Some(fed) => ended = take(&mut scheduler, fed),
+                    None if cancel.is_cancelled() => return Ok(()),
+                    None => return Err(Error::ReaderGone),
+                },
+                changed = visible.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self, step: Step<Work>) -> Result<(), Error> {
+        match step {
+            Step::Advance(mark) => (self.reached)(mark),
+            Step::Batch(items) => self.batch(items).await?,
+            Step::Barrier(item) => {
+                let mark = item.mark;
+                match item.work {
+                    Work::Format(format) => self.set_format(format).await?,
+                    Work::Apply(apply) => self.barrier(mark, &apply).await?,
+                    Work::Control => {}
+                }
+                (self.reached)(mark);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the session the format of the row events to come.
+    pub async fn set_format(&mut self, format: Format) -> Result<(), Error> {
+        let told = self.session.execute(packet::format_statement(&format.event)).await;
+        told.map_err(|error| {
+            error.or_privilege(
+                "apply row events (BINLOG)",
+                "SUPER (MySQL: BINLOG_ADMIN and REPLICATION_APPLIER; MariaDB: BINLOG REPLAY)",
+            )
+        })?;
+        self.format = format;
+        Ok(())
+    }
+}
+
+fn take(scheduler: &mut Scheduler<Work>, fed: Fed) -> Option<Error> {
+    match fed {
+        Ok(items) => {
+            items.into_iter().for_each(|item| scheduler.push(item));
+            None
+        }
+        Err(error) => Some(error),
+    }
+}
