@@ -17,7 +17,7 @@ use wal::{LogPoint, Lsn, Timestamp};
 
 use super::Parts;
 use super::state::AgentState;
-use crate::config::duration_text;
+use crate::config::duration;
 use crate::report::MemberRole;
 use crate::token::Token;
 
@@ -124,7 +124,7 @@ async fn wait(State(parts): State<Parts>, Query(wait): Query<Wait>) -> Response 
         Ok(token) => token,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
     };
-    let patience = match wait.timeout.as_deref().map(duration_text).transpose() {
+    let patience = match wait.timeout.as_deref().map(duration).transpose() {
         Ok(patience) => patience.unwrap_or(WAIT_DEFAULT).min(WAIT_MAX),
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
     };

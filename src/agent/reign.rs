@@ -207,7 +207,8 @@ impl Reign<'_> {
                 () = tokio::time::sleep(OPENING), if !opening.done => {}
             }
             if !opening.done {
-                self.open(&mut opening, &tail, control).await?;
+                let reached = tail.position().clone();
+                self.open(&mut opening, reached, control).await?;
             }
         }
     }
@@ -269,7 +270,7 @@ impl Reign<'_> {
                     if alarmed {
                         self.parts.shared.alarm(Topic::Timestamps, None);
                     }
-                    return Ok(run.into_iter().collect());
+                    return Ok(run.iter().collect());
                 }
                 Err(error) => error,
             };
@@ -375,10 +376,10 @@ impl Reign<'_> {
     async fn open(
         &self,
         opening: &mut Opening,
-        tail: &Tail,
+        reached: BinlogPosition,
         control: &mut Session,
     ) -> Result<(), Error> {
-        if opening.committed.is_none() && *tail.position() >= opening.end {
+        if opening.committed.is_none() && reached >= opening.end {
             let shipped = self.before.map_or(Lsn::FIRST, |point| point.lsn);
             opening.committed = Some(self.when_committed(shipped).await?);
         }

@@ -59,7 +59,7 @@ pub(super) async fn open(
     if let Some(known) = known {
         let found = match tokio::time::timeout(VERIFY, first_transaction(&mut tail)).await {
             Ok(Err(Error::Tail(error))) if is_gone(&error) => {
-                return Err(lost(Some(known), uuid, &error));
+                return Err(lost(known, uuid, &error));
             }
             Ok(found) => found?,
             // The server sends nothing: its binlog ends before that transaction does.
