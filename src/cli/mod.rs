@@ -9,6 +9,7 @@
 
 mod api;
 mod config;
+mod log;
 mod member;
 mod role;
 mod status;
@@ -44,6 +45,8 @@ enum Command {
     Status(status::Args),
     /// Change who counts.
     Member(member::Args),
+    /// Look into a log folder, also beside its running agent.
+    Log(log::LogArgs),
     /// Check a configuration file, or show what one may hold.
     Config(config::Args),
 }
@@ -60,6 +63,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(args),
         Command::Member(args) => member::run(args),
         Command::Timestamp(args) => role::run(args, Config::into_timestamp, timestamp::run),
+        Command::Log(args) => log::run(args),
         Command::Config(args) => config::run(args),
     }
 }

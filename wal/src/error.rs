@@ -69,15 +69,14 @@ pub enum Error {
         /// Byte offset in the file of what was being read.
         offset: u64,
         /// What was expected there.
-        #[source]
         fault: Fault,
     },
     /// Bytes handed in are no frame.
     #[error("bad frame: {0}")]
-    BadFrame(#[source] Fault),
+    BadFrame(Fault),
     /// A frame that is whole, but not the next one of this log.
     #[error("refused frame: {0}")]
-    Refused(#[source] Fault),
+    Refused(Fault),
     /// The frame would be larger than [`crate::MAX_FRAME_RAW`].
     #[error("a frame of {bytes} bytes is over the limit of {limit}")]
     TooLarge {

@@ -16,6 +16,8 @@ mod error;
 mod find;
 mod folder;
 mod frame;
+#[cfg(test)]
+mod full_disk;
 mod gtid;
 mod identity;
 mod link;

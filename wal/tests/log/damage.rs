@@ -25,7 +25,7 @@ fn every_flipped_bit_is_found() {
     let folder = Folder::fast();
     let options = LogOptions { segment_bytes: 900 };
     drop(filled(&folder, 0, 0));
-    let mut log = Log::open(&folder.path, options).unwrap();
+    let mut log = Log::open(&folder.path, options.clone()).unwrap();
     for number in 1..12 {
         append(
             &mut log,
@@ -46,25 +46,25 @@ fn every_flipped_bit_is_found() {
             newest || bytes.len() as u64 == end,
             "a sealed segment has nothing behind it"
         );
-        for (offset, byte) in bytes.iter().enumerate() {
+        for (offset, byte) in (0..end + 8).zip(&bytes) {
             for bit in 0..8 {
-                overwrite(path, offset as u64, &[byte ^ (1 << bit)]);
-                if (offset as u64) < end {
+                overwrite(path, offset, &[byte ^ (1 << bit)]);
+                if offset < end {
                     assert_eq!(damage(verify(&folder.path)).0, name(path), "{offset}.{bit}");
-                    assert!(read(&folder).is_err(), "{offset}.{bit}");
                 } else {
                     assert!(verify(&folder.path).unwrap().unflushed_bytes > 0);
                     assert_eq!(read(&folder).unwrap(), sound);
                 }
-                let opened = Log::open(&folder.path, LogOptions { segment_bytes: 900 });
-                if newest && (offset as u64) < end {
-                    assert_eq!(damage(opened.map(|_| ())).0, name(path), "{offset}.{bit}");
-                }
             }
-            overwrite(path, offset as u64, &[*byte]);
-            if newest && offset as u64 > end + 8 {
-                break;
+            // The last flipped bit still stands; who reads or opens meets it too.
+            if offset < end {
+                assert!(read(&folder).is_err(), "{offset}");
             }
+            if newest && offset < end {
+                let opened = Log::open(&folder.path, options.clone());
+                assert_eq!(damage(opened.map(|_| ())).0, name(path), "{offset}");
+            }
+            overwrite(path, offset, &[*byte]);
         }
     }
     assert_eq!(read(&folder).unwrap(), sound);

@@ -7,6 +7,7 @@ mod support;
 mod cut;
 mod damage;
 mod find;
+mod golden;
 mod hostile;
 mod model;
 mod refuse;

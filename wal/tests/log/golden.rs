@@ -1,0 +1,110 @@
+//! Version 1 as it was written once. These files never change: a program that cannot read them, or
+//! writes other bytes under the same version, is wrong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use wal::{BinlogPosition, Body, Gtid, Log, verify};
+
+use crate::support::*;
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+}
+
+/// The log that the golden files hold: every kind of record, both codecs, two epochs, and three
+/// segments of which the last is not sealed.
+fn fill(log: &mut Log) {
+    append(log, epoch(1), &[Body::EpochStart(epoch_start("s1"))]);
+    let mut named = transaction(2, 120);
+    named.gtid = Some(Gtid::Mysql {
+        uuid: [0xab; 16],
+        tag: "blue".to_owned(),
+        number: 300,
+    });
+    named.end = BinlogPosition::new("bin.000008", 1 << 33);
+    let mut nameless = transaction(3, 0);
+    nameless.gtid = None;
+    append(
+        log,
+        epoch(1),
+        &[Body::Transaction(named), Body::Transaction(nameless)],
+    );
+    append(
+        log,
+        epoch(1),
+        &[Body::Heartbeat {
+            closed: timestamp(3),
+        }],
+    );
+    let event = Bytes::from_static(b"another format description");
+    let position = BinlogPosition::new("bin.000009", 256);
+    append(
+        log,
+        epoch(1),
+        &[Body::FormatDescription { position, event }],
+    );
+    append(
+        log,
+        epoch(1),
+        &[Body::Membership(Bytes::from_static(b"{\"generation\":1}"))],
+    );
+    let pieces = [
+        Body::Chunk(Bytes::from(vec![5; 3000])),
+        Body::ChunkEnd(transaction(7, 9)),
+    ];
+    append(log, epoch(1), &pieces);
+    for number in 8..20 {
+        append(
+            log,
+            epoch(1),
+            &[Body::Transaction(transaction(number, 700))],
+        );
+    }
+    append(log, epoch(3), &[Body::EpochStart(epoch_start("s2"))]);
+    append(log, epoch(3), &[Body::Transaction(transaction(21, 64))]);
+    log.sync().unwrap();
+}
+
+fn written(folder: &Folder) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<PathBuf> = folder.segments();
+    files.extend(["identity", "flushed"].map(|file| folder.path.join(file)));
+    files
+        .iter()
+        .map(|path| (name(path), fs::read(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_bytes_that_are_written_are_those_of_version_1() {
+    let folder = Folder::new();
+    fill(&mut folder.create());
+    let files = written(&folder);
+    assert_eq!(files.len(), 5);
+    for (file, bytes) in files {
+        let golden = fs::read(golden().join(&file)).unwrap();
+        assert!(
+            golden == bytes,
+            "{file} is written otherwise than version 1 says"
+        );
+    }
+}
+
+#[test]
+fn version_1_is_read() {
+    let (copy, fresh) = (Folder::new(), Folder::new());
+    fs::create_dir(&copy.path).unwrap();
+    for entry in fs::read_dir(golden()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copy.path.join(name(&path))).unwrap();
+    }
+    assert_eq!(verify(&copy.path).unwrap().unflushed_bytes, 0);
+    let mut log = fresh.create();
+    fill(&mut log);
+    let read = copy.open();
+    assert_eq!(read_all(&read), read_all(&log));
+    assert_eq!(read.context(), log.context());
+    assert_eq!(read.epochs(), log.epochs());
+    assert_eq!((read.cluster(), read.incarnation()), (CLUSTER, INCARNATION));
+}
