@@ -165,8 +165,14 @@ pub async fn accounts_and_tls(target: &Target) -> Outcome {
     }
     let end = target.binlog_end(&mut sql).await?;
     for user in accounts {
-        // Twice each: caching_sha2_password is full the first time and fast the second.
-        for tls in modes.iter().chain(&modes) {
+        // Twice each: caching_sha2_password is full while its cache is empty, and fast afterwards.
+        for (empty_cache, tls) in [true, false]
+            .into_iter()
+            .flat_map(|e| modes.iter().map(move |m| (e, m)))
+        {
+            if empty_cache {
+                sql.query_drop("FLUSH PRIVILEGES").await?;
+            }
             let mut options = target.options(4201, StartAt::Position(end.clone()));
             options.server = target.config(user, "s3cret ä", tls.clone());
             let connected = Tail::connect(options).await;
