@@ -36,7 +36,7 @@ pub enum Assembled {
 pub struct AssemblerOptions {
     /// Where the dump was asked to start; only names the place of errors before the first ROTATE.
     pub start: Option<BinlogPosition>,
-    /// Whether the artificial ROTATE that starts a dump has a checksum: `@@global.binlog_checksum`.
+    /// Whether the artificial ROTATE that starts a dump has a checksum.
     pub checksum: Checksum,
     /// The server may leave out transactions (start by GTID): offsets may jump between transactions.
     pub may_skip: bool,

@@ -18,6 +18,14 @@ pub struct AckSender {
     pending: BytesMut,
 }
 
+impl std::fmt::Debug for AckSender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AckSender")
+            .field("pending", &self.pending.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl AckSender {
     pub(super) fn new(writer: Box<dyn AsyncWrite + Send + Unpin>) -> AckSender {
         AckSender {

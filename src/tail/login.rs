@@ -144,7 +144,12 @@ impl Connection {
     async fn login(&mut self, server: &ServerConfig) -> Result<(), Error> {
         let packet = self.answer().await?;
         let greeting = Greeting::decode(&packet)?;
-        self.version = greeting.version;
+        // MariaDB puts a version of MySQL before its own, for clients of old.
+        let version = greeting.version;
+        self.version = version
+            .strip_prefix("5.5.5-")
+            .unwrap_or(&version)
+            .to_owned();
         let mut capabilities = CapabilityFlags::CLIENT_PROTOCOL_41
             | CapabilityFlags::CLIENT_SECURE_CONNECTION
             | CapabilityFlags::CLIENT_PLUGIN_AUTH

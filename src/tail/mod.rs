@@ -16,7 +16,6 @@ mod error;
 mod login;
 mod options;
 mod packets;
-mod result_set;
 mod session;
 mod stream;
 mod tls;

@@ -5,8 +5,8 @@ use mysql_common::proto::MySerialize;
 use wal::BinlogPosition;
 
 use super::login::Connection;
-use super::{Error, StartAt, TailOptions, result_set};
-use crate::binlog::{Checksum, GtidSet, MysqlGtidSet};
+use super::{Error, StartAt, TailOptions};
+use crate::binlog::{GtidSet, MysqlGtidSet};
 
 const COM_QUERY: u8 = 0x03;
 const COM_BINLOG_DUMP: u8 = 0x12;
@@ -18,15 +18,11 @@ const SEND_ANNOTATE_ROWS: u16 = 0x02;
 /// While the quorum is gone nobody reads here; the server must not give the dump up so soon.
 const NET_WRITE_TIMEOUT_SECONDS: u32 = 3600;
 
-/// Sets the session up, registers, asks for the dump. The checksum of the events that the server
-/// makes up before the first format description.
+/// Sets the session up, registers, asks for the dump.
 ///
 /// # Errors
 /// [`Error`]; a refusal of the position comes with the first packet of the dump.
-pub async fn start_dump(
-    connection: &mut Connection,
-    options: &TailOptions,
-) -> Result<Checksum, Error> {
+pub async fn start_dump(connection: &mut Connection, options: &TailOptions) -> Result<(), Error> {
     let mariadb = connection.is_mariadb();
     let command = dump_command(options, mariadb, &connection.version)?;
     for statement in statements(options, mariadb) {
@@ -37,13 +33,6 @@ pub async fn start_dump(
             .await?;
         connection.expect_ok().await?;
     }
-    let doing = "asking for binlog_checksum";
-    let row = result_set::first_row(connection, doing, "SELECT @@global.binlog_checksum").await?;
-    let checksum = match row.as_deref() {
-        Some([Some(name)]) if name.eq_ignore_ascii_case("NONE") => Checksum::None,
-        Some([Some(name)]) if name.eq_ignore_ascii_case("CRC32") => Checksum::Crc32,
-        _ => return Err(Error::Protocol { what: doing }),
-    };
     let mut payload = Vec::new();
     ComRegisterSlave::new(options.server_id).serialize(&mut payload);
     connection
@@ -51,7 +40,7 @@ pub async fn start_dump(
         .await?;
     connection.expect_ok().await?;
     connection.command("sending its binlog", &command).await?;
-    Ok(checksum)
+    Ok(())
 }
 
 /// User variables by which a replica says what it understands. Both spellings: each server reads its

@@ -12,7 +12,7 @@ use super::ack::SEMI_SYNC_MARK;
 use super::login::{Connection, Stream};
 use super::packets::{PacketBuffer, refused};
 use super::{AckSender, Error, StartAt, TailOptions, session};
-use crate::binlog::{Assembled, Assembler, AssemblerOptions};
+use crate::binlog::{Assembled, Assembler, AssemblerOptions, Checksum};
 
 /// What the stream says; see [`Assembled`].
 pub type Tailed = Assembled;
@@ -51,11 +51,11 @@ impl Tail {
     pub async fn connect(options: TailOptions) -> Result<(Tail, AckSender), Error> {
         let login = async {
             let mut connection = Box::pin(Connection::open(&options.server)).await?;
-            let checksum = Box::pin(session::start_dump(&mut connection, &options)).await?;
-            Ok::<_, Error>((connection, checksum))
+            Box::pin(session::start_dump(&mut connection, &options)).await?;
+            Ok::<_, Error>(connection)
         };
         let what = "connecting and logging in";
-        let (connection, checksum) = match timeout(options.connect, login).await {
+        let connection = match timeout(options.connect, login).await {
             Ok(result) => result?,
             Err(_) => {
                 return Err(Error::Deadline {
@@ -71,7 +71,8 @@ impl Tail {
         let assembler = Assembler::new(AssemblerOptions {
             may_skip: start.is_none(),
             start,
-            checksum,
+            // Who asks for CRC32 gets the first ROTATE with one, also where the files have none.
+            checksum: Checksum::Crc32,
             max_transaction_bytes: options.max_transaction_bytes,
         });
         let Connection {
