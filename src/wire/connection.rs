@@ -1,12 +1,13 @@
 //! Connections: making them, accepting them.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -15,6 +16,8 @@ use super::{Error, HANDSHAKE_DEADLINE, Identity, Peer, PeerRole, Receiver, STRAN
 
 /// Pause after the system refused to accept (mostly: too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: u32 = 1024;
 /// Label of the key material that ties the proofs to a TLS session (RFC 5705).
 const BINDING_LABEL: &[u8] = b"EXPORTER-plimsoll-wire-1";
 
@@ -107,7 +110,7 @@ impl Listener {
     /// [`Error::Bind`].
     pub async fn bind(address: &str, me: Identity) -> Result<Listener, Error> {
         let failed = |source| Error::Bind { address: address.to_owned(), source };
-        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let socket = listen(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         Ok(Listener { socket, address, me, places: Arc::new(Semaphore::new(STRANGERS_MAX)) })
     }
@@ -138,6 +141,25 @@ impl Listener {
             }
         }
     }
+}
+
+/// Accepted connections inherit the keep-alive: a peer whose host vanished while nobody sent anything
+/// is found by the kernel in the end, and its place is free again.
+async fn listen(address: &str) -> io::Result<TcpListener> {
+    let mut failure = io::ErrorKind::AddrNotAvailable.into();
+    for address in tokio::net::lookup_host(address).await? {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.set_keepalive(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 /// A TCP connection that has not proven anything yet.

@@ -364,3 +364,33 @@ fn a_name_that_cannot_be_sent_is_refused() {
     let bad = cluster("", "0123456789abcdef", None);
     assert!(Identity::new(&bad, PeerRole::Member, "s1").is_err());
 }
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let (_listener, address) = listener(coordinator()).await;
+    let error = Listener::bind(&address, coordinator()).await.unwrap_err();
+    assert!(matches!(error, Error::Bind { .. }) && error.to_string().contains(&address), "{error}");
+}
+
+proptest::proptest! {
+    /// Whatever arrives, in whatever pieces: messages, then an end or an error; never a panic, never
+    /// more memory than the limit asks for.
+    #[test]
+    fn no_bytes_panic_a_receiver(
+        pieces in proptest::collection::vec(proptest::collection::vec(0u8..5, 0..40), 0..20)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (reader, mut writer) = tokio::io::duplex(4096);
+            let receiver = Receiver::new(Box::new(reader), "p".to_owned());
+            let mut receiver = receiver.with_limit(600);
+            for piece in &pieces {
+                writer.write_all(piece).await.unwrap();
+            }
+            drop(writer);
+            while let Ok(Some(message)) = receiver.next().await {
+                assert!(message.body.len() < 600);
+            }
+        });
+    }
+}
