@@ -94,21 +94,26 @@ impl Server {
         });
         shared.reserve_ahead();
         tokio::select! {
-            () = stop.cancelled() => Ok(()),
-            error = keep_limit(state, &shared) => Err(error),
+            ended = keep_limit(state, &shared, &stop) => ended,
             error = accept(listener, &shared) => Err(error),
         }
     }
 }
 
-/// Makes wanted limits durable, one after another. Ends only with a disk that cannot be trusted.
-async fn keep_limit(mut state: State, shared: &Shared) -> Error {
+/// Makes wanted limits durable, one after another, until `stop`; never leaves a write half-way. Fails
+/// only on a disk that cannot be trusted.
+async fn keep_limit(
+    mut state: State,
+    shared: &Shared,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
     let mut wanted = shared.wanted.subscribe();
     loop {
         let limit = *wanted.borrow_and_update();
         if limit <= state.limit() {
-            if wanted.changed().await.is_err() {
-                std::future::pending::<()>().await;
+            tokio::select! {
+                changed = wanted.changed() => changed.expect("`shared` holds the sender"),
+                () = stop.cancelled() => return Ok(()),
             }
             continue;
         }
@@ -124,12 +129,15 @@ async fn keep_limit(mut state: State, shared: &Shared) -> Error {
                 shared.disk.send_modify(|disk| disk.limit = limit);
                 debug!(limit, "limit is durable");
             }
-            Err(failure) if failure.class() == ErrorClass::Fatal => return failure,
+            Err(failure) if failure.class() == ErrorClass::Fatal => return Err(failure),
             Err(failure) => {
                 let error = causes(&failure);
                 error!(error, "no new limit on disk; timestamps will run out");
                 shared.disk.send_modify(|disk| disk.failures += 1);
-                tokio::time::sleep(SAVE_PAUSE).await;
+                tokio::select! {
+                    () = tokio::time::sleep(SAVE_PAUSE) => {}
+                    () = stop.cancelled() => return Ok(()),
+                }
             }
         }
     }

@@ -7,10 +7,13 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use wal::Timestamp;
+
+use super::message::{Answer, Refusal, TICK, Tick, decode_welcome};
 use super::{Error, Server, TimestampClient};
 use crate::cluster::ErrorClass;
 use crate::config::{ClusterConfig, Secret, TimestampConfig};
-use crate::wire::{Identity, PeerRole};
+use crate::wire::{Identity, PeerRole, Receiver, Sender, connect};
 
 fn cluster() -> ClusterConfig {
     ClusterConfig { name: "orders".into(), secret: Secret::new("0123456789abcdef"), tls: None }
@@ -202,4 +205,66 @@ async fn nonsense_is_refused() {
     let client = TimestampClient::new(vec!["127.0.0.1:1".into()], me()).unwrap();
     assert!(matches!(client.take(0).await, Err(Error::RunCount(0))));
     assert!(matches!(client.take(u32::MAX).await, Err(Error::RunCount(_))));
+}
+
+/// A connection without the client's care.
+struct Raw(Sender, Receiver);
+
+impl Raw {
+    async fn connect(server: &Running) -> Raw {
+        let me = Identity::new(&cluster(), PeerRole::Client, "raw").unwrap();
+        let deadline = Duration::from_secs(5);
+        let connected = connect(&server.address, &me, PeerRole::Timestamp, deadline).await;
+        let (sender, mut receiver) = connected.unwrap().split();
+        let welcome = receiver.next().await.unwrap().unwrap();
+        assert_eq!(decode_welcome(welcome.kind, &welcome.body).unwrap().0, 0);
+        Raw(sender, receiver)
+    }
+
+    async fn tick(&mut self, above: u64, count: u32) -> Result<u64, Refusal> {
+        let tick = Tick { request: 7, above: Timestamp::new(above, 0), count };
+        self.0.send(TICK, &[&tick.encode()]).await.unwrap();
+        let answer = self.1.next().await.unwrap().unwrap();
+        let answer = Answer::decode(answer.kind, &answer.body).unwrap();
+        assert_eq!(answer.request, 7);
+        answer.result.map(Timestamp::counter)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_client_sends_is_refused_or_ends_the_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start_all(folder.path(), 1).await;
+    let mut raw = Raw::connect(&running[0]).await;
+    assert_eq!(raw.tick(0, 0).await, Err(Refusal::BadCount));
+    assert_eq!(raw.tick(0, u32::MAX).await, Err(Refusal::BadCount));
+    assert_eq!(raw.tick(Timestamp::MAX_COUNTER, 1).await, Err(Refusal::TooFar));
+    assert!(raw.tick(0, 1).await.is_ok());
+    for (kind, body) in [(9, &b""[..]), (TICK, b"short"), (TICK, &[0; 100])] {
+        let Raw(mut sender, mut receiver) = Raw::connect(&running[0]).await;
+        sender.send(kind, &[body]).await.unwrap();
+        assert!(!matches!(receiver.next().await, Ok(Some(_))));
+    }
+    assert!(client(&running).take(1).await.is_ok());
+}
+
+/// A disk that takes nothing for a while: an error, never an old or an unsaved time.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_disk_there_is_no_time_and_with_it_again_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start_all(folder.path(), 1).await;
+    let mut raw = Raw::connect(&running[0]).await;
+    let first = raw.tick(0, 1).await.unwrap();
+    let (home, away) = (folder.path().join("t0"), folder.path().join("away"));
+    std::fs::rename(&home, &away).unwrap();
+    let far = first + (1 << 30);
+    assert_eq!(raw.tick(far, 1).await, Err(Refusal::NotDurable));
+    assert_eq!(raw.tick(0, 1).await.unwrap(), first + 1, "what is reserved already lasts");
+    std::fs::rename(&away, &home).unwrap();
+    let again = loop {
+        if let Ok(counter) = raw.tick(far, 1).await {
+            break counter;
+        }
+    };
+    assert_eq!(again, far + 1);
 }
