@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use wal::{Frame, LogPoint, Lsn};
 
-use super::message::{Fetch, Standing, kind};
+use super::message::{Fetch, LIMIT, Standing, kind};
 use super::{Error, fence};
 use crate::cluster::{MemberAddress, Shipper};
 use crate::log::{Append, LogHandle, history};
@@ -54,7 +54,8 @@ async fn receive(
 ) -> Result<(), Error> {
     let name = &member.member;
     let wire = |source| Error::Wire { member: name.clone(), source };
-    let (mut to, mut from) = fence::connect(member, identity).await?.split();
+    let (mut to, from) = fence::connect(member, identity).await?.split();
+    let mut from = from.with_limit(LIMIT);
     let wanted = Fetch { from: Lsn::after(common.map(|point| point.lsn)), to: tail.lsn };
     to.send_json(kind::FETCH, &wanted).await.map_err(wire)?;
     let (refusals, mut refused) = mpsc::channel(1);

@@ -5,9 +5,15 @@
 
 use bytes::{Buf, BufMut, Bytes};
 use serde::{Deserialize, Serialize};
-use wal::{Epoch, Frame, FrameHeader, LogPoint, Lsn, Timestamp};
+use wal::{Epoch, Frame, FrameHeader, LogPoint, Lsn, MAX_FRAME_RAW, Timestamp};
 
 use crate::cluster::{GrantId, Shipper, Voter};
+
+/// Bytes of frames joined into one message; one larger frame still goes, alone.
+pub const MESSAGE_BYTES: usize = 1 << 20;
+
+/// The largest message of a member that has proved the secret: one frame of the greatest size.
+pub const LIMIT: usize = MAX_FRAME_RAW as usize + (2 << 20);
 
 /// Kinds 32 to 63 of the wire are these.
 pub mod kind {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use wal::{Frame, LogPoint, Lsn, Timestamp};
 
-use super::message::{self, AppendHead, Report, Standing, kind};
+use super::message::{self, AppendHead, MESSAGE_BYTES, Report, Standing, kind};
 use super::{Error, Window, adopt};
 use crate::backoff::Backoff;
 use crate::cluster::{ErrorClass, Grant, MemberAddress, MemberName, Shipper, Voter, causes};
@@ -19,9 +19,6 @@ use crate::wire::{self, Identity, Message, PeerRole};
 
 /// Bytes sent to a member and not yet reported flushed: bounds what waits in its queues.
 const IN_FLIGHT_BYTES: usize = 16 << 20;
-
-/// Bytes of frames joined into one message.
-const MESSAGE_BYTES: usize = 1 << 20;
 
 /// An idle shipper says at least this often that it is there; a member answers as often.
 pub const KEEP_ALIVE: Duration = Duration::from_millis(500);

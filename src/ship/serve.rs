@@ -25,7 +25,8 @@ pub async fn serve(
     mut applied: watch::Receiver<AppliedPoint>,
 ) -> Result<(), Error> {
     let peer = MemberName::new(connection.peer().name.clone()).unwrap_or_else(|_| me.clone());
-    let (to, mut from) = connection.split();
+    let (to, from) = connection.split();
+    let mut from = from.with_limit(message::LIMIT);
     let (refusals, mut refused) = mpsc::channel(1);
     let voter = Voter { member: me.clone(), incarnation: log.incarnation() };
     let mut progress = log.progress();
