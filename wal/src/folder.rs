@@ -31,8 +31,7 @@ pub(crate) fn create(dir: &Path, identity: Identity) -> Result<(), Error> {
     if occupied {
         return Err(Error::Exists(dir.to_owned()));
     }
-    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
+    let parent = disk::parent(dir);
     fs::create_dir_all(parent).map_err(|source| Error::io("create", parent, source))?;
     let mut temporary = dir.as_os_str().to_owned();
     temporary.push(".");

@@ -283,6 +283,9 @@ impl Log {
     /// [`Error::Poisoned`] from then on. Never retried.
     pub fn sync(&mut self) -> Result<(), Error> {
         self.usable()?;
+        if self.flushed == self.link.last {
+            return Ok(());
+        }
         let Some(live) = &self.live else {
             self.flushed = self.link.last;
             return Ok(());

@@ -252,6 +252,19 @@ pub(crate) fn view(mut segments: Vec<Segment>, scan: Option<&Scan>) -> View {
     view
 }
 
+/// Looks at a folder beside its writer: what was listed may be sealed, and so shortened, or cut off
+/// before it is read, and is listed again then.
+pub(crate) fn beside_writer<T>(mut look: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    const TRIES: u32 = 5;
+    for _ in 1..TRIES {
+        match look() {
+            Err(Error::Io { .. }) => std::thread::sleep(std::time::Duration::from_millis(5)),
+            done => return done,
+        }
+    }
+    look()
+}
+
 /// Opens a folder without its lock, as it is now.
 pub(crate) fn read_only(dir: &Path) -> Result<(folder::Identity, View), Error> {
     let identity = folder::identity(dir)?;
