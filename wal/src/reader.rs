@@ -44,7 +44,7 @@ impl LogReader {
     /// # Errors
     /// [`Error::NotALog`]; [`Error::Damaged`] in segment headers.
     pub fn open(dir: &Path) -> Result<LogReader, Error> {
-        let (identity, view) = recover::beside_writer(|| recover::read_only(dir))?;
+        let (identity, view) = recover::beside_writer(dir, || recover::read_only(dir))?;
         Ok(LogReader {
             shared: Shared::new(dir.to_owned(), identity, view),
         })

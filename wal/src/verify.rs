@@ -32,7 +32,7 @@ pub struct Verified {
 /// [`Error::Damaged`] names the segment and the offset of the first damage; [`Error::NotALog`];
 /// those of the system.
 pub fn verify(dir: &Path) -> Result<Verified, Error> {
-    recover::beside_writer(|| verify_once(dir))
+    recover::beside_writer(dir, || verify_once(dir))
 }
 
 fn verify_once(dir: &Path) -> Result<Verified, Error> {
