@@ -112,9 +112,18 @@ fn checked<'a>(bytes: &'a [u8], what: &'static str) -> Result<&'a [u8], Fault> {
     }
 }
 
-/// Keeps every other writer out for as long as the file lives; the system lets go when a process
-/// dies.
-pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
+/// Keeps every other writer out for as long as it lives; the system lets go when a process dies.
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not left to closing the file: a process that is just being started by another thread has
+        // a copy of the descriptor until it runs its program. A failure here is a lock kept longer.
+        let _ = self.0.unlock();
+    }
+}
+
+pub(crate) fn lock(dir: &Path) -> Result<Lock, Error> {
     let path = dir.join(LOCK);
     let opened = File::options()
         .create(true)
@@ -123,7 +132,7 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
         .open(&path);
     let file = opened.map_err(|source| Error::io("open", &path, source))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(Error::Locked(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(Error::io("lock", &path, source)),
     }

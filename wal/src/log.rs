@@ -46,7 +46,7 @@ pub struct Log {
     pub(crate) poisoned: bool,
     checker: Checker,
     /// Held, never read.
-    _lock: File,
+    _lock: folder::Lock,
 }
 
 /// The segment being written: always the view's newest.
