@@ -83,8 +83,7 @@ impl Cursor {
     fn is_written(&mut self) -> Result<bool, Error> {
         let view = self.shared.read();
         if view.generation != self.generation {
-            let read = self.behind.is_some();
-            if read && view.was_cut(self.generation, self.next) {
+            if view.was_cut(self.generation, self.next) {
                 return Err(Error::Cut(self.next));
             }
             self.generation = view.generation;

@@ -93,7 +93,15 @@ pub(crate) fn prepare(
 /// Gives a prepared file its name, durably. Replaces what bore it.
 pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<(), Error> {
     fs::rename(temporary, path).map_err(|source| Error::io("rename", temporary, source))?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
+    sync_folder(parent(path))
+}
+
+/// The folder of a path, which may be a bare name.
+pub(crate) fn parent(path: &Path) -> &Path {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {

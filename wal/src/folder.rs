@@ -31,8 +31,7 @@ pub(crate) fn create(dir: &Path, identity: Identity) -> Result<(), Error> {
     if occupied {
         return Err(Error::Exists(dir.to_owned()));
     }
-    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
+    let parent = disk::parent(dir);
     fs::create_dir_all(parent).map_err(|source| Error::io("create", parent, source))?;
     let mut temporary = dir.as_os_str().to_owned();
     temporary.push(".");
@@ -101,14 +100,23 @@ fn checked<'a>(bytes: &'a [u8], what: &'static str) -> Result<&'a [u8], Fault> {
     if expected == found { Ok(checked) } else { Err(Fault::Checksum { what, expected, found }) }
 }
 
-/// Keeps every other writer out for as long as the file lives; the system lets go when a process
-/// dies.
-pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
+/// Keeps every other writer out for as long as it lives; the system lets go when a process dies.
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not left to closing the file: a process that is just being started by another thread has
+        // a copy of the descriptor until it runs its program. A failure here is a lock kept longer.
+        let _ = self.0.unlock();
+    }
+}
+
+pub(crate) fn lock(dir: &Path) -> Result<Lock, Error> {
     let path = dir.join(LOCK);
     let opened = File::options().create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(|source| Error::io("open", &path, source))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(Error::Locked(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(Error::io("lock", &path, source)),
     }

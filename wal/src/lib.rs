@@ -1,8 +1,16 @@
 //! The log: segments of compressed, checksummed frames of numbered, stamped records.
 //!
-//! In: records and whole frames. Out: the same, from any LSN. See `FORMAT.md` for the bytes.
-//! Synchronous; no network, no tokio. Does not decide what is committed, who may append, or when to
-//! flush: that is its caller's.
+//! In: records (through [`FrameBuilder`]) and whole frames from other members. Out: the same frames
+//! and records, from any LSN, in order, to any number of readers beside the one writer.
+//! `FORMAT.md` gives the bytes.
+//!
+//! Holds: LSNs are dense, timestamps grow with them, epochs never fall, and each frame carries the
+//! running checksum of all before it (I1, I13). What [`Log::sync`] covered is found again after any
+//! crash, or [`Error::Damaged`] names the place; only [`Log::truncate_after`] takes flushed records
+//! away. Memory is bounded by one frame per reader and writer, and a frame by [`MAX_FRAME_RAW`].
+//!
+//! Synchronous; no network, no tokio, no clock. Does not decide what is committed, who may append, or
+//! when to flush, and does not look into events: that is its callers'.
 
 mod builder;
 mod codec;

@@ -44,7 +44,7 @@ pub struct Log {
     pub(crate) poisoned: bool,
     checker: Checker,
     /// Held, never read.
-    _lock: File,
+    _lock: folder::Lock,
 }
 
 /// The segment being written: always the view's newest.
@@ -249,6 +249,9 @@ impl Log {
     /// [`Error::Poisoned`] from then on. Never retried.
     pub fn sync(&mut self) -> Result<(), Error> {
         self.usable()?;
+        if self.flushed == self.link.last {
+            return Ok(());
+        }
         let Some(live) = &self.live else {
             self.flushed = self.link.last;
             return Ok(());

@@ -44,8 +44,10 @@ impl LogReader {
     /// # Errors
     /// [`Error::NotALog`]; [`Error::Damaged`] in segment headers.
     pub fn open(dir: &Path) -> Result<LogReader, Error> {
-        let (identity, view) = recover::read_only(dir)?;
-        Ok(LogReader { shared: Shared::new(dir.to_owned(), identity, view) })
+        let (identity, view) = recover::beside_writer(dir, || recover::read_only(dir))?;
+        Ok(LogReader {
+            shared: Shared::new(dir.to_owned(), identity, view),
+        })
     }
 
     /// The cluster that this log belongs to.

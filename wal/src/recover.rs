@@ -4,6 +4,7 @@
 //! torn tail is told from damage by `folder::Flushed`: an fsync never reached the one.
 
 use std::borrow::Cow;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::compression::{Codec, expand_into, shrink};
@@ -226,6 +227,37 @@ pub(crate) fn view(mut segments: Vec<Segment>, scan: Option<&Scan>) -> View {
         }
     }
     view
+}
+
+/// Looks at a folder beside its writer: what was listed may be sealed (and so shortened), replaced
+/// or cut off before it is read. Where files came or went meanwhile, a failure says nothing, and the
+/// folder is looked at again.
+pub(crate) fn beside_writer<T>(
+    dir: &Path,
+    mut look: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    const TRIES: u32 = 5;
+    for _ in 1..TRIES {
+        let before = files(dir)?;
+        let looked = look();
+        if looked.is_ok() || files(dir)? == before {
+            return looked;
+        }
+    }
+    look()
+}
+
+/// The segments that are there, each with what tells a replaced or sealed file from the one before.
+fn files(dir: &Path) -> Result<Vec<(PathBuf, u64, u64)>, Error> {
+    let mut files = Vec::new();
+    for path in folder::segments(dir)? {
+        match std::fs::metadata(&path) {
+            Ok(file) => files.push((path, file.ino(), file.len())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("read", &path, error)),
+        }
+    }
+    Ok(files)
 }
 
 /// Opens a folder without its lock, as it is now.

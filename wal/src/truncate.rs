@@ -94,20 +94,22 @@ impl Log {
         };
         self.link = scan.link;
         self.context = scan.context;
-        let Some((file, temporary, capacity)) = cut else {
-            self.flushed = keep;
-            return Ok(());
-        };
-        let header = self
-            .shared
-            .read()
-            .segments
-            .get(segment)
-            .map(|kept| (kept.header.base, kept.header.epoch, kept.path.clone()));
-        let (base, epoch, path) = header.expect("the view keeps the segment that was cut");
-        disk::publish(&temporary, &path)?;
-        let end = scan.end;
-        self.live = Some(Live { file, path, base, epoch, end, capacity, empty: false });
+        let kept = self.shared.read().segments.get(segment).cloned();
+        let Segment { header, path, .. } = kept.expect("the view keeps the segment that was cut");
+        let (base, epoch, end) = (header.base, header.epoch, scan.end);
+        // Where the cut is at a segment's very end, it stays sealed and the next frame begins one.
+        if let Some((file, temporary, capacity)) = cut {
+            disk::publish(&temporary, &path)?;
+            self.live = Some(Live {
+                file,
+                path,
+                base,
+                epoch,
+                end,
+                capacity,
+                empty: false,
+            });
+        }
         self.note_flushed(base, end);
         Ok(())
     }

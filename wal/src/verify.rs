@@ -32,6 +32,10 @@ pub struct Verified {
 /// [`Error::Damaged`] names the segment and the offset of the first damage; [`Error::NotALog`];
 /// those of the system.
 pub fn verify(dir: &Path) -> Result<Verified, Error> {
+    recover::beside_writer(dir, || verify_once(dir))
+}
+
+fn verify_once(dir: &Path) -> Result<Verified, Error> {
     let identity = folder::identity(dir)?;
     let flushed = folder::flushed(dir)?;
     let segments = recover::segments(folder::segments(dir)?, identity.cluster)?;

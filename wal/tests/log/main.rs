@@ -4,6 +4,7 @@
 
 mod support;
 
+mod crash;
 mod cut;
 mod damage;
 mod find;

@@ -133,3 +133,14 @@ fn the_context_says_where_the_source_stands() {
     drop(log);
     assert_eq!(folder.open().context().unwrap(), before, "across segments and a restart");
 }
+
+#[test]
+fn readers_go_to_other_threads() {
+    fn shared<T: Clone + Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<wal::LogReader>();
+    shared::<Frame>();
+    sent::<wal::Cursor>();
+    sent::<Log>();
+    sent::<wal::Error>();
+}
