@@ -54,8 +54,6 @@ pub struct Assembler {
     position: BinlogPosition,
     checksum: Checksum,
     format: Option<Bytes>,
-    /// The next event may start further on: the server left something out.
-    may_jump: bool,
     group: Option<Group>,
     /// Events of the open transaction.
     buffer: BytesMut,
@@ -75,7 +73,6 @@ impl Assembler {
                 .unwrap_or_else(|| BinlogPosition::new("", 0)),
             checksum: options.checksum,
             format: None,
-            may_jump: true,
             group: None,
             buffer: BytesMut::new(),
             options,
@@ -144,7 +141,8 @@ impl Assembler {
             EventKind::STOP
             | EventKind::PREVIOUS_GTIDS
             | EventKind::GTID_LIST
-            | EventKind::BINLOG_CHECKPOINT => {
+            | EventKind::BINLOG_CHECKPOINT
+            | EventKind::START_ENCRYPTION => {
                 self.advance(header)?;
                 self.control(header, body)
             }
@@ -163,7 +161,6 @@ impl Assembler {
         if !is_artificial(header) {
             self.advance(header)?;
         }
-        self.may_jump = true;
         self.checksum = description.checksum;
         let event = Bytes::copy_from_slice(raw);
         let before = self.format.replace(event.clone());
@@ -192,7 +189,6 @@ impl Assembler {
         self.group = None;
         self.buffer.clear();
         let first = self.format.is_none();
-        self.may_jump = true;
         self.position = next;
         Ok((!first).then(|| Assembled::Rotated(self.position.clone())))
     }
@@ -224,6 +220,13 @@ impl Assembler {
         match header.kind {
             EventKind::PREVIOUS_GTIDS => drop(MysqlGtidSet::decode(body)?),
             EventKind::GTID_LIST => drop(super::GtidList::decode(body)?),
+            // Of the file only: the dump sends what follows decrypted, as the CRC32s prove.
+            EventKind::START_ENCRYPTION if self.checksum == Checksum::Crc32 => {}
+            EventKind::START_ENCRYPTION => {
+                let reason =
+                    "without binlog_checksum nothing proves that what follows is decrypted";
+                return Err(self.unsupported(header.kind, reason));
+            }
             EventKind::STOP | EventKind::BINLOG_CHECKPOINT => {}
             _ if header.flags.has(EventFlags::IGNORABLE) => {}
             _ => return Err(self.unsupported(header.kind, "the server made it up for this dump")),
@@ -275,7 +278,6 @@ impl Assembler {
         if self.buffer.capacity() > KEEP_BUFFER_BYTES {
             self.buffer = BytesMut::new();
         }
-        self.may_jump = self.options.may_skip;
         let wants_ack = group.wants_ack;
         let transaction = Transaction {
             class: group.class,
@@ -313,7 +315,7 @@ impl Assembler {
         let len = u64::from(header.event_len);
         let mut end = self.position.offset + len;
         if end as u32 != header.log_pos {
-            if !self.may_jump {
+            if !self.options.may_skip || self.group.is_some() {
                 let (position, kind) = (self.position.clone(), header.kind);
                 return Err(Error::Gap {
                     position,
@@ -324,7 +326,6 @@ impl Assembler {
             }
             end = lift(end, header.log_pos);
         }
-        self.may_jump = self.options.may_skip && self.group.is_none();
         let start = BinlogPosition::new(self.position.file.clone(), end - len);
         self.position.offset = end;
         Ok(start)

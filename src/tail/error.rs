@@ -91,7 +91,7 @@ pub enum Error {
         source: mysql_common::auth::plugins::Error,
     },
     /// The server refused.
-    #[error("the server refuses {during}: error {code} ({state}): {message}")]
+    #[error("the server answers error {code} ({state}) while {during}: {message}")]
     Server {
         /// What was asked.
         during: &'static str,
@@ -146,7 +146,7 @@ pub enum DumpRefusal {
     FileMissing,
     /// The file ends before the position: the server lost its tail, or is another one.
     BeyondEnd,
-    /// The position is not that of an event.
+    /// The position is not that of an event: read from there, the bytes make no sense to the server.
     NotAnEvent,
     /// What follows the GTIDs was purged.
     Purged,
@@ -159,7 +159,7 @@ pub enum DumpRefusal {
 }
 
 /// Errors 1236 and 1373 and the like come with a text only; both families' are here.
-const REFUSALS: [(&str, DumpRefusal); 13] = [
+const REFUSALS: [(&str, DumpRefusal); 15] = [
     (
         "could not find first log file name",
         DumpRefusal::FileMissing,
@@ -170,6 +170,8 @@ const REFUSALS: [(&str, DumpRefusal); 13] = [
     ("position > file size", DumpRefusal::BeyondEnd),
     ("impossible position", DumpRefusal::BeyondEnd),
     ("bogus data in log event", DumpRefusal::NotAnEvent),
+    ("exceeded max_allowed_packet", DumpRefusal::NotAnEvent),
+    ("truncated in the middle of event", DumpRefusal::NotAnEvent),
     ("purged required binary logs", DumpRefusal::Purged),
     ("have been purged", DumpRefusal::Purged),
     ("more gtids than", DumpRefusal::GtidUnknown),
