@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use wal::{BinlogPosition, Transaction};
 
-use super::assembly_group::{Group, Step, refuse_or_keep};
+use super::assembly_group::{Group, Place, Step, refuse_or_keep};
 use super::event::{body_of, check_len, verify_crc};
 use super::{
     Checksum, Error, EventFlags, EventHeader, EventKind, FormatDescription, Heartbeat,
@@ -244,20 +244,25 @@ impl Assembler {
     ) -> Result<Option<Assembled>, Error> {
         let start = self.advance(header)?;
         let body = body_of(raw, self.checksum)?;
+        let place = Place {
+            file: &self.position.file,
+            offset: start,
+        };
         let step = match &mut self.group {
             None => {
-                let Some(group) = Group::open(header, body, &start)? else {
-                    return self.outside(header, start);
+                let Some(group) = Group::open(header, body, place)? else {
+                    return outside(header, place);
                 };
                 self.group = Some(group);
                 Step::More
             }
             Some(group) => {
                 let limit = self.options.max_transaction_bytes as u64;
-                group.step(header, raw, self.checksum, (&start, limit))?
+                group.step(header, raw, self.checksum, (place, limit))?
             }
         };
         if self.buffer.len() + raw.len() > self.options.max_transaction_bytes {
+            let start = place.position();
             let start = self.group.take().map_or(start, |group| group.start);
             let limit = self.options.max_transaction_bytes;
             return Err(Error::TransactionTooLarge { start, limit });
@@ -291,27 +296,8 @@ impl Assembler {
         Some(Assembled::Transaction(transaction, wants_ack))
     }
 
-    /// An event between transactions that starts none.
-    fn outside(
-        &self,
-        header: &EventHeader,
-        at: BinlogPosition,
-    ) -> Result<Option<Assembled>, Error> {
-        // One that nobody knows and that may be ignored; all others are refused.
-        refuse_or_keep(header, &at)?;
-        let place = "stands outside of a transaction";
-        match header.kind.name() {
-            Some(_) => Err(Error::OutOfPlace {
-                position: at,
-                kind: header.kind,
-                place,
-            }),
-            None => Ok(None),
-        }
-    }
-
     /// Moves behind the event; where it starts.
-    fn advance(&mut self, header: &EventHeader) -> Result<BinlogPosition, Error> {
+    fn advance(&mut self, header: &EventHeader) -> Result<u64, Error> {
         let len = u64::from(header.event_len);
         let mut end = self.position.offset + len;
         if end as u32 != header.log_pos {
@@ -326,9 +312,8 @@ impl Assembler {
             }
             end = lift(end, header.log_pos);
         }
-        let start = BinlogPosition::new(self.position.file.clone(), end - len);
         self.position.offset = end;
-        Ok(start)
+        Ok(end - len)
     }
 
     fn out_of_place(&self, kind: EventKind, place: &'static str) -> Error {
@@ -345,6 +330,21 @@ impl Assembler {
             kind,
             reason,
         }
+    }
+}
+
+/// An event between transactions that starts none: one that nobody knows and that may be ignored is
+/// passed over, all others are refused.
+fn outside(header: &EventHeader, at: Place<'_>) -> Result<Option<Assembled>, Error> {
+    refuse_or_keep(header, at)?;
+    let (position, place) = (at.position(), "stands outside of a transaction");
+    match header.kind.name() {
+        Some(_) => Err(Error::OutOfPlace {
+            position,
+            kind: header.kind,
+            place,
+        }),
+        None => Ok(None),
     }
 }
 
