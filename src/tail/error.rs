@@ -102,6 +102,15 @@ pub enum Error {
         /// The server's words.
         message: String,
     },
+    /// The account may not be a replica. The servers call that a wrong password, though the login worked.
+    #[error("account {user:?} may not read the binlog: GRANT REPLICATION SLAVE ON *.* TO it")]
+    MissingPrivilege {
+        /// The account.
+        user: String,
+        /// The server's words.
+        #[source]
+        source: Box<Error>,
+    },
     /// Bytes that are no packet of the protocol.
     #[error("{what}: not what the protocol says")]
     Protocol {
@@ -181,7 +190,8 @@ const REFUSALS: [(&str, DumpRefusal); 15] = [
 ];
 
 const ER_CON_COUNT: u16 = 1040;
-const ER_ACCESS_DENIED: [u16; 9] = [1044, 1045, 1130, 1142, 1227, 1251, 1396, 1698, 3118];
+/// A wrong password, a missing privilege, an account that is locked or must use TLS: a person acts.
+const ER_ACCESS_DENIED: [u16; 10] = [1044, 1045, 1130, 1142, 1227, 1251, 1396, 1698, 3118, 3159];
 const ER_BINLOG: [u16; 2] = [1236, 1373];
 
 impl Error {
@@ -219,6 +229,7 @@ impl Error {
                 None => ErrorClass::Reconnect,
             },
             Error::CertificateFile { .. }
+            | Error::MissingPrivilege { .. }
             | Error::NoTls
             | Error::Plugin { .. }
             | Error::ClearPassword { .. }
