@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use wal::{BinlogPosition, Transaction};
 
-use super::assembly_group::{Group, Step, refuse_or_keep};
+use super::assembly_group::{Group, Place, Step, refuse_or_keep};
 use super::event::{body_of, check_len, verify_crc};
 use super::{
     Checksum, Error, EventFlags, EventHeader, EventKind, FormatDescription, Heartbeat,
@@ -54,8 +54,6 @@ pub struct Assembler {
     position: BinlogPosition,
     checksum: Checksum,
     format: Option<Bytes>,
-    /// The next event may start further on: the server left something out.
-    may_jump: bool,
     group: Option<Group>,
     /// Events of the open transaction.
     buffer: BytesMut,
@@ -72,7 +70,6 @@ impl Assembler {
             position: options.start.clone().unwrap_or_else(|| BinlogPosition::new("", 0)),
             checksum: options.checksum,
             format: None,
-            may_jump: true,
             group: None,
             buffer: BytesMut::new(),
             options,
@@ -137,7 +134,8 @@ impl Assembler {
             EventKind::STOP
             | EventKind::PREVIOUS_GTIDS
             | EventKind::GTID_LIST
-            | EventKind::BINLOG_CHECKPOINT => {
+            | EventKind::BINLOG_CHECKPOINT
+            | EventKind::START_ENCRYPTION => {
                 self.advance(header)?;
                 self.control(header, body)
             }
@@ -156,7 +154,6 @@ impl Assembler {
         if !is_artificial(header) {
             self.advance(header)?;
         }
-        self.may_jump = true;
         self.checksum = description.checksum;
         let event = Bytes::copy_from_slice(raw);
         let before = self.format.replace(event.clone());
@@ -185,7 +182,6 @@ impl Assembler {
         self.group = None;
         self.buffer.clear();
         let first = self.format.is_none();
-        self.may_jump = true;
         self.position = next;
         Ok((!first).then(|| Assembled::Rotated(self.position.clone())))
     }
@@ -213,6 +209,13 @@ impl Assembler {
         match header.kind {
             EventKind::PREVIOUS_GTIDS => drop(MysqlGtidSet::decode(body)?),
             EventKind::GTID_LIST => drop(super::GtidList::decode(body)?),
+            // Of the file only: the dump sends what follows decrypted, as the CRC32s prove.
+            EventKind::START_ENCRYPTION if self.checksum == Checksum::Crc32 => {}
+            EventKind::START_ENCRYPTION => {
+                let reason =
+                    "without binlog_checksum nothing proves that what follows is decrypted";
+                return Err(self.unsupported(header.kind, reason));
+            }
             EventKind::STOP | EventKind::BINLOG_CHECKPOINT => {}
             _ if header.flags.has(EventFlags::IGNORABLE) => {}
             _ => return Err(self.unsupported(header.kind, "the server made it up for this dump")),
@@ -230,20 +233,25 @@ impl Assembler {
     ) -> Result<Option<Assembled>, Error> {
         let start = self.advance(header)?;
         let body = body_of(raw, self.checksum)?;
+        let place = Place {
+            file: &self.position.file,
+            offset: start,
+        };
         let step = match &mut self.group {
             None => {
-                let Some(group) = Group::open(header, body, &start)? else {
-                    return self.outside(header, start);
+                let Some(group) = Group::open(header, body, place)? else {
+                    return outside(header, place);
                 };
                 self.group = Some(group);
                 Step::More
             }
             Some(group) => {
                 let limit = self.options.max_transaction_bytes as u64;
-                group.step(header, raw, self.checksum, (&start, limit))?
+                group.step(header, raw, self.checksum, (place, limit))?
             }
         };
         if self.buffer.len() + raw.len() > self.options.max_transaction_bytes {
+            let start = place.position();
             let start = self.group.take().map_or(start, |group| group.start);
             let limit = self.options.max_transaction_bytes;
             return Err(Error::TransactionTooLarge { start, limit });
@@ -264,7 +272,6 @@ impl Assembler {
         if self.buffer.capacity() > KEEP_BUFFER_BYTES {
             self.buffer = BytesMut::new();
         }
-        self.may_jump = self.options.may_skip;
         let wants_ack = group.wants_ack;
         let transaction = Transaction {
             class: group.class,
@@ -278,36 +285,19 @@ impl Assembler {
         Some(Assembled::Transaction(transaction, wants_ack))
     }
 
-    /// An event between transactions that starts none.
-    fn outside(
-        &self,
-        header: &EventHeader,
-        at: BinlogPosition,
-    ) -> Result<Option<Assembled>, Error> {
-        // One that nobody knows and that may be ignored; all others are refused.
-        refuse_or_keep(header, &at)?;
-        let place = "stands outside of a transaction";
-        match header.kind.name() {
-            Some(_) => Err(Error::OutOfPlace { position: at, kind: header.kind, place }),
-            None => Ok(None),
-        }
-    }
-
     /// Moves behind the event; where it starts.
-    fn advance(&mut self, header: &EventHeader) -> Result<BinlogPosition, Error> {
+    fn advance(&mut self, header: &EventHeader) -> Result<u64, Error> {
         let len = u64::from(header.event_len);
         let mut end = self.position.offset + len;
         if end as u32 != header.log_pos {
-            if !self.may_jump {
+            if !self.options.may_skip || self.group.is_some() {
                 let (position, kind) = (self.position.clone(), header.kind);
                 return Err(Error::Gap { position, kind, log_pos: header.log_pos, expected: end });
             }
             end = lift(end, header.log_pos);
         }
-        self.may_jump = self.options.may_skip && self.group.is_none();
-        let start = BinlogPosition::new(self.position.file.clone(), end - len);
         self.position.offset = end;
-        Ok(start)
+        Ok(end - len)
     }
 
     fn out_of_place(&self, kind: EventKind, place: &'static str) -> Error {
@@ -316,6 +306,21 @@ impl Assembler {
 
     fn unsupported(&self, kind: EventKind, reason: &'static str) -> Error {
         Error::Unsupported { position: self.position.clone(), kind, reason }
+    }
+}
+
+/// An event between transactions that starts none: one that nobody knows and that may be ignored is
+/// passed over, all others are refused.
+fn outside(header: &EventHeader, at: Place<'_>) -> Result<Option<Assembled>, Error> {
+    refuse_or_keep(header, at)?;
+    let (position, place) = (at.position(), "stands outside of a transaction");
+    match header.kind.name() {
+        Some(_) => Err(Error::OutOfPlace {
+            position,
+            kind: header.kind,
+            place,
+        }),
+        None => Ok(None),
     }
 }
 

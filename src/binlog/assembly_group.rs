@@ -10,6 +10,19 @@ use super::{
     Payload, QueryRole, RowsEvent, XaPrepare, expand_compressed,
 };
 
+/// Where an event starts; owned only where it is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub file: &'a str,
+    pub offset: u64,
+}
+
+impl Place<'_> {
+    pub fn position(self) -> BinlogPosition {
+        BinlogPosition::new(self.file, self.offset)
+    }
+}
+
 /// What the last event did to the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
@@ -46,7 +59,7 @@ impl Group {
     pub fn open(
         header: &EventHeader,
         body: &[u8],
-        start: &BinlogPosition,
+        start: Place<'_>,
     ) -> Result<Option<Group>, Error> {
         let seconds = i64::from(header.timestamp) * 1_000_000;
         let (gtid, commit_micros, class, ending) = match header.kind {
@@ -63,8 +76,15 @@ impl Group {
             }
             _ => return Ok(None),
         };
-        let start = start.clone();
-        Ok(Some(Group { start, gtid, commit_micros, class, wants_ack: false, ending }))
+        let start = start.position();
+        Ok(Some(Group {
+            start,
+            gtid,
+            commit_micros,
+            class,
+            wants_ack: false,
+            ending,
+        }))
     }
 
     /// Takes the next event, which starts at `at`; `limit` bounds what it may expand to.
@@ -73,7 +93,7 @@ impl Group {
         header: &EventHeader,
         raw: &[u8],
         checksum: Checksum,
-        (at, limit): (&BinlogPosition, u64),
+        (at, limit): (Place<'_>, u64),
     ) -> Result<Step, Error> {
         let body = body_of(raw, checksum)?;
         match header.kind {
@@ -93,12 +113,7 @@ impl Group {
         }
     }
 
-    fn query(
-        &mut self,
-        kind: EventKind,
-        role: QueryRole,
-        at: &BinlogPosition,
-    ) -> Result<Step, Error> {
+    fn query(&mut self, kind: EventKind, role: QueryRole, at: Place<'_>) -> Result<Step, Error> {
         use TransactionClass as Class;
         match (self.ending, role) {
             (Ending::Undecided, QueryRole::Begin) => self.ending = Ending::Commit,
@@ -129,14 +144,14 @@ impl Group {
         Step::Done
     }
 
-    fn end_of_commit(&self, kind: EventKind, at: &BinlogPosition) -> Result<Step, Error> {
+    fn end_of_commit(&self, kind: EventKind, at: Place<'_>) -> Result<Step, Error> {
         match self.ending {
             Ending::Commit => Ok(Step::Done),
             _ => Err(out_of_place(kind, at, "ends a transaction that has not begun")),
         }
     }
 
-    fn rows(&self, kind: EventKind, body: &[u8], at: &BinlogPosition) -> Result<Step, Error> {
+    fn rows(&self, kind: EventKind, body: &[u8], at: Place<'_>) -> Result<Step, Error> {
         match self.ending {
             Ending::Commit => Ok(Step::More),
             // Flags stand at the same place in every version, compressed or not.
@@ -154,7 +169,7 @@ impl Group {
         &mut self,
         raw: &[u8],
         checksum: Checksum,
-        (at, limit): (&BinlogPosition, u64),
+        (at, limit): (Place<'_>, u64),
     ) -> Result<Step, Error> {
         let kind = EventKind::TRANSACTION_PAYLOAD;
         if self.ending != Ending::Undecided {
@@ -174,7 +189,11 @@ impl Group {
             }
             _ => {
                 let reason = "it does not start with BEGIN";
-                Err(Error::Unsupported { position: at.clone(), kind, reason })
+                Err(Error::Unsupported {
+                    position: at.position(),
+                    kind,
+                    reason,
+                })
             }
         }
     }
@@ -183,7 +202,7 @@ impl Group {
         &mut self,
         raw: &[u8],
         checksum: Checksum,
-        (at, limit): (&BinlogPosition, u64),
+        (at, limit): (Place<'_>, u64),
     ) -> Result<Step, Error> {
         let unpacked = Payload::decode(body_of(raw, checksum)?)?.unpack(limit)?;
         let mut last = None;
@@ -195,12 +214,16 @@ impl Group {
             None => {
                 let reason = "its XA transaction does not end with XA_PREPARE";
                 let kind = EventKind::TRANSACTION_PAYLOAD;
-                Err(Error::Unsupported { position: at.clone(), kind, reason })
+                Err(Error::Unsupported {
+                    position: at.position(),
+                    kind,
+                    reason,
+                })
             }
         }
     }
 
-    fn xa_prepared(&mut self, body: &[u8], at: &BinlogPosition) -> Result<Step, Error> {
+    fn xa_prepared(&mut self, body: &[u8], at: Place<'_>) -> Result<Step, Error> {
         // XA COMMIT … ONE PHASE parks nothing: an ordinary transaction.
         self.class = match XaPrepare::decode(body)?.one_phase {
             true => TransactionClass::Rows,
@@ -213,14 +236,18 @@ impl Group {
 fn mariadb_ending(
     event: &MariadbGtidEvent,
     kind: EventKind,
-    at: &BinlogPosition,
+    at: Place<'_>,
 ) -> Result<(TransactionClass, Ending), Error> {
     let two_phase = MariadbGtidEvent::EXTRA_START_ALTER
         | MariadbGtidEvent::EXTRA_COMMIT_ALTER
         | MariadbGtidEvent::EXTRA_ROLLBACK_ALTER;
     if event.extra_flags & two_phase != 0 {
         let reason = "an ALTER in two phases (set binlog_alter_two_phase=OFF at the source)";
-        return Err(Error::Unsupported { position: at.clone(), kind, reason });
+        return Err(Error::Unsupported {
+            position: at.position(),
+            kind,
+            reason,
+        });
     }
     let prepared = event.has(MariadbGtidEvent::PREPARED_XA);
     Ok(match (event.has(MariadbGtidEvent::STANDALONE), prepared) {
@@ -231,7 +258,7 @@ fn mariadb_ending(
 }
 
 /// Refuses what a stream cannot be passed on with, and what nobody knows (I9).
-pub(super) fn refuse_or_keep(header: &EventHeader, at: &BinlogPosition) -> Result<(), Error> {
+pub(super) fn refuse_or_keep(header: &EventHeader, at: Place<'_>) -> Result<(), Error> {
     let kind = header.kind;
     let reason = match kind {
         EventKind::TABLE_MAP
@@ -256,9 +283,17 @@ pub(super) fn refuse_or_keep(header: &EventHeader, at: &BinlogPosition) -> Resul
         _ if header.flags.has(EventFlags::IGNORABLE) => return Ok(()),
         _ => "its type is unknown",
     };
-    Err(Error::Unsupported { position: at.clone(), kind, reason })
+    Err(Error::Unsupported {
+        position: at.position(),
+        kind,
+        reason,
+    })
 }
 
-fn out_of_place(kind: EventKind, at: &BinlogPosition, place: &'static str) -> Error {
-    Error::OutOfPlace { position: at.clone(), kind, place }
+fn out_of_place(kind: EventKind, at: Place<'_>, place: &'static str) -> Error {
+    Error::OutOfPlace {
+        position: at.position(),
+        kind,
+        place,
+    }
 }

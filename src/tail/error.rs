@@ -91,7 +91,7 @@ pub enum Error {
         source: mysql_common::auth::plugins::Error,
     },
     /// The server refused.
-    #[error("the server refuses {during}: error {code} ({state}): {message}")]
+    #[error("the server answers error {code} ({state}) while {during}: {message}")]
     Server {
         /// What was asked.
         during: &'static str,
@@ -101,6 +101,15 @@ pub enum Error {
         state: String,
         /// The server's words.
         message: String,
+    },
+    /// The account may not be a replica. The servers call that a wrong password, though the login worked.
+    #[error("account {user:?} may not read the binlog: GRANT REPLICATION SLAVE ON *.* TO it")]
+    MissingPrivilege {
+        /// The account.
+        user: String,
+        /// The server's words.
+        #[source]
+        source: Box<Error>,
     },
     /// Bytes that are no packet of the protocol.
     #[error("{what}: not what the protocol says")]
@@ -146,7 +155,7 @@ pub enum DumpRefusal {
     FileMissing,
     /// The file ends before the position: the server lost its tail, or is another one.
     BeyondEnd,
-    /// The position is not that of an event.
+    /// The position is not that of an event: read from there, the bytes make no sense to the server.
     NotAnEvent,
     /// What follows the GTIDs was purged.
     Purged,
@@ -159,14 +168,19 @@ pub enum DumpRefusal {
 }
 
 /// Errors 1236 and 1373 and the like come with a text only; both families' are here.
-const REFUSALS: [(&str, DumpRefusal); 13] = [
-    ("could not find first log file name", DumpRefusal::FileMissing),
+const REFUSALS: [(&str, DumpRefusal); 15] = [
+    (
+        "could not find first log file name",
+        DumpRefusal::FileMissing,
+    ),
     ("could not find target log", DumpRefusal::FileMissing),
     ("could not open log file", DumpRefusal::FileMissing),
     ("binary log is not open", DumpRefusal::FileMissing),
     ("position > file size", DumpRefusal::BeyondEnd),
     ("impossible position", DumpRefusal::BeyondEnd),
     ("bogus data in log event", DumpRefusal::NotAnEvent),
+    ("exceeded max_allowed_packet", DumpRefusal::NotAnEvent),
+    ("truncated in the middle of event", DumpRefusal::NotAnEvent),
     ("purged required binary logs", DumpRefusal::Purged),
     ("have been purged", DumpRefusal::Purged),
     ("more gtids than", DumpRefusal::GtidUnknown),
@@ -176,7 +190,8 @@ const REFUSALS: [(&str, DumpRefusal); 13] = [
 ];
 
 const ER_CON_COUNT: u16 = 1040;
-const ER_ACCESS_DENIED: [u16; 9] = [1044, 1045, 1130, 1142, 1227, 1251, 1396, 1698, 3118];
+/// A wrong password, a missing privilege, an account that is locked or must use TLS: a person acts.
+const ER_ACCESS_DENIED: [u16; 10] = [1044, 1045, 1130, 1142, 1227, 1251, 1396, 1698, 3118, 3159];
 const ER_BINLOG: [u16; 2] = [1236, 1373];
 
 impl Error {
@@ -208,6 +223,7 @@ impl Error {
                 None => ErrorClass::Reconnect,
             },
             Error::CertificateFile { .. }
+            | Error::MissingPrivilege { .. }
             | Error::NoTls
             | Error::Plugin { .. }
             | Error::ClearPassword { .. }

@@ -18,6 +18,8 @@ mod options;
 mod packets;
 mod session;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use ack::AckSender;

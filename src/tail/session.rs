@@ -15,6 +15,8 @@ const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
 const THROUGH_GTID: u16 = 0x04;
 /// MariaDB: send ANNOTATE_ROWS too; without it they are left out and offsets jump.
 const SEND_ANNOTATE_ROWS: u16 = 0x02;
+const ER_ACCESS_DENIED: u16 = 1045;
+const ER_NEEDS_PRIVILEGE: u16 = 1227;
 /// While the quorum is gone nobody reads here; the server must not give the dump up so soon.
 const NET_WRITE_TIMEOUT_SECONDS: u32 = 3600;
 
@@ -33,8 +35,24 @@ pub async fn start_dump(connection: &mut Connection, options: &TailOptions) -> R
     }
     let mut payload = Vec::new();
     ComRegisterSlave::new(options.server_id).serialize(&mut payload);
-    connection.command("registering as a replica", &payload).await?;
-    connection.expect_ok().await?;
+    connection
+        .command("registering as a replica", &payload)
+        .await?;
+    match connection.expect_ok().await {
+        Err(
+            error @ Error::Server {
+                code: ER_ACCESS_DENIED | ER_NEEDS_PRIVILEGE,
+                ..
+            },
+        ) => {
+            let user = options.server.user.clone();
+            return Err(Error::MissingPrivilege {
+                user,
+                source: Box::new(error),
+            });
+        }
+        other => other?,
+    }
     connection.command("sending its binlog", &command).await?;
     Ok(())
 }

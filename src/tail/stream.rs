@@ -47,7 +47,8 @@ impl Tail {
     /// its first (artificial) ROTATE and the format description have come.
     ///
     /// # Errors
-    /// [`Error`]; [`Error::refusal`] tells why a start was not accepted.
+    /// [`Error`]; [`Error::refusal`] tells why a start was not accepted. A position inside an event is
+    /// found by the server only afterwards, so that the refusal may come from [`Tail::next`].
     pub async fn connect(options: TailOptions) -> Result<(Tail, AckSender), Error> {
         let login = async {
             let mut connection = Box::pin(Connection::open(&options.server)).await?;
@@ -137,7 +138,8 @@ impl Tail {
     }
 
     /// What has already come, without waiting: so that all transactions that wait can be taken as one
-    /// run. `None` when there is no whole one.
+    /// run. `None` when there is no whole one, as far as the runtime knows: it looks at the socket only
+    /// between polls of tasks.
     ///
     /// # Errors
     /// As [`Tail::next`], but for [`Error::Silent`].

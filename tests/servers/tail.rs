@@ -187,10 +187,24 @@ pub async fn accounts_and_tls(target: &Target) -> Outcome {
             other => return Err(format!("{user}, wrong password: {other:?}").into()),
         }
     }
+    without_privilege(target, &mut sql, end.clone()).await?;
     if let Some(ca) = authority {
         refuses_certificates(target, end, ca).await?;
     }
     Ok(())
+}
+
+async fn without_privilege(target: &Target, sql: &mut Conn, end: BinlogPosition) -> Outcome {
+    sql.query_drop("DROP USER IF EXISTS tail_nothing@'%'")
+        .await?;
+    sql.query_drop("CREATE USER tail_nothing@'%' IDENTIFIED BY 'pw'")
+        .await?;
+    let mut options = target.options(4201, StartAt::Position(end));
+    options.server = target.config("tail_nothing", "pw", TlsMode::Disabled);
+    match Tail::connect(options).await {
+        Err(Error::MissingPrivilege { .. }) => Ok(()),
+        other => Err(format!("without privilege: {other:?}").into()),
+    }
 }
 
 async fn make_accounts(target: &Target, sql: &mut Conn) -> Res<Vec<&'static str>> {
@@ -482,16 +496,4 @@ pub async fn all(target: &Target) -> Outcome {
 }
 
 /// Signs nobody here; its key was never kept.
-const OTHER_AUTHORITY: &str = "\
------BEGIN CERTIFICATE-----
-MIIBlTCCATugAwIBAgIUEgg8dRgugjngShWaXuVg+lzhYEAwCgYIKoZIzj0EAwIw
-HzEdMBsGA1UEAwwUU29tZSBvdGhlciBhdXRob3JpdHkwIBcNMjYxMTIxMTI0MzIx
-WhgPMjEyNjEwMjgxMjQzMjFaMB8xHTAbBgNVBAMMFFNvbWUgb3RoZXIgYXV0aG9y
-aXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEuEjEDtyMOwLCy3EoQHOtL6QH
-ITBu/iC7tXzsgmnh7yghbI/fLStkFdhmboD3oOYZle7VdOtKjkpj21EX/lfPbqNT
-MFEwHQYDVR0OBBYEFKlxjKLCqOV1HOQx3bEPQbDkTmpLMB8GA1UdIwQYMBaAFKlx
-jKLCqOV1HOQx3bEPQbDkTmpLMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwID
-SAAwRQIhAOCuSM/YQDMnvlZ2+HZV7sPdHHd8n4P9MBMfRJGvwVmQAiAgHefHDRgZ
-RtOz6l6NKaPl2RUCzpTUH3foSPSMQt4+EQ==
------END CERTIFICATE-----
-";
+const OTHER_AUTHORITY: &str = include_str!("../corpus/tls/other-authority.pem");

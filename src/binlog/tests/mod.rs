@@ -4,3 +4,4 @@ mod assembling;
 mod corpus;
 mod damage;
 mod oracles;
+mod stream;
