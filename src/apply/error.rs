@@ -120,7 +120,9 @@ pub enum Error {
         example: String,
     },
     /// The log begins after what is needed next.
-    #[error("record {needed} is needed next and the log here begins at {first}: rebuild the replica")]
+    #[error(
+        "record {needed} is needed next and the log here begins at {first}: rebuild the replica"
+    )]
     LogGone {
         /// Next record.
         needed: Lsn,
@@ -138,7 +140,9 @@ pub enum Error {
     )]
     Ambiguous,
     /// The intent does not belong to what comes next.
-    #[error("an unfinished step of record {intent} is noted in plimsoll.intent, but record {next} comes next")]
+    #[error(
+        "an unfinished step of record {intent} is noted in plimsoll.intent, but record {next} comes next"
+    )]
     StrayIntent {
         /// Noted.
         intent: u64,
@@ -146,7 +150,9 @@ pub enum Error {
         next: Lsn,
     },
     /// The checkpoint row was not there to be written.
-    #[error("the row of plimsoll.checkpoint is gone, or the server skipped the transaction (is its GTID in gtid_executed already?)")]
+    #[error(
+        "the row of plimsoll.checkpoint is gone, or the server skipped the transaction (is its GTID in gtid_executed already?)"
+    )]
     CheckpointLost,
     /// XA COMMIT of something that was never prepared in this log.
     #[error("XA transaction {xid} was prepared before this log (or this replica) began")]

@@ -6,9 +6,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wal::{LogReader, Lsn, Timestamp};
 
+use super::Error;
 use super::schedule::{Limits, Mark};
 use super::worker::{Parts, Standing};
-use super::Error;
 use crate::cluster::{ErrorClass, MemberName};
 use crate::config::ServerConfig;
 

@@ -123,8 +123,7 @@ impl Standing {
             reached,
         };
         worker.set_format(format.clone()).await?;
-        let options =
-            FeedOptions { limit: self.limit, single: parts.options.replica_binlog };
+        let options = FeedOptions { limit: self.limit, single: parts.options.replica_binlog };
         // Ends with this session: the next one reads from its own checkpoint.
         let done = cancel.child_token();
         let _ends = done.clone().drop_guard();

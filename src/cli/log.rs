@@ -92,12 +92,7 @@ struct What {
 pub fn run(args: LogArgs) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let done = match args.verb {
-        Verb::Dump {
-            dir,
-            from,
-            limit,
-            json,
-        } => dump(&mut out, &dir, from, limit, json),
+        Verb::Dump { dir, from, limit, json } => dump(&mut out, &dir, from, limit, json),
         Verb::Stat { dir, json } => stat(&mut out, &dir, json),
         Verb::Verify { dir } => verify(&mut out, &dir),
         Verb::Find { dir, what, json } => find(&mut out, &dir, &what, json),
@@ -137,10 +132,7 @@ fn dump(
     while left > 0
         && let Some(frame) = cursor.next_frame(last.lsn)?
     {
-        let wanted = frame
-            .records()?
-            .into_iter()
-            .filter(|record| record.lsn >= from);
+        let wanted = frame.records()?.into_iter().filter(|record| record.lsn >= from);
         for record in wanted.take(usize::try_from(left).unwrap_or(usize::MAX)) {
             line::write(out, frame.header().epoch, &record, json)?;
             left -= 1;
@@ -167,11 +159,7 @@ fn stat(out: &mut impl Write, dir: &Path, json: bool) -> anyhow::Result<ExitCode
     writeln!(out, "incarnation  {}", reader.incarnation())?;
     match (reader.first_lsn(), reader.written()) {
         (Some(first), Some(last)) => {
-            writeln!(
-                out,
-                "records      {first} to {} (epoch {})",
-                last.lsn, last.epoch
-            )?;
+            writeln!(out, "records      {first} to {} (epoch {})", last.lsn, last.epoch)?;
         }
         _ => writeln!(out, "records      none")?,
     }
@@ -193,14 +181,7 @@ fn verify(out: &mut impl Write, dir: &Path) -> anyhow::Result<ExitCode> {
             dir.display()
         )
     })?;
-    let wal::Verified {
-        segments,
-        frames,
-        records,
-        bytes,
-        last,
-        unflushed_bytes,
-    } = verified;
+    let wal::Verified { segments, frames, records, bytes, last, unflushed_bytes } = verified;
     writeln!(
         out,
         "sound: {records} records in {frames} frames, {segments} segments, {bytes} bytes"

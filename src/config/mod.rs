@@ -36,6 +36,7 @@ pub use secret::Secret;
 pub use server::{ServerConfig, TlsMode};
 pub use start::StartAt;
 pub use timestamp::TimestampConfig;
+pub use units::duration;
 
 /// The commented example: what `plimsoll config example` prints and README.md shows.
 pub const EXAMPLE: &str = include_str!("example.toml");

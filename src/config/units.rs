@@ -28,6 +28,17 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
+/// A duration as it is written in the configuration, for other places where people write one.
+///
+/// # Errors
+/// What the text should look like.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let micros = parse(text, &DURATION_UNITS);
+    micros.map(Duration::from_micros).ok_or_else(|| {
+        format!("{text:?} is no duration: write a number and us, ms, s, m or h, as 500ms")
+    })
+}
+
 /// The shortest text that parses to `amount`.
 fn print(f: &mut fmt::Formatter<'_>, amount: u64, units: &[(&str, u64)]) -> fmt::Result {
     let fits = |(_, factor): &&(&str, u64)| amount > 0 && amount.is_multiple_of(*factor);

@@ -9,39 +9,19 @@ use crate::{
 };
 
 fn log(dir: &std::path::Path) -> Log {
-    let (cluster, incarnation) = (
-        ClusterId::from_bytes([1; 16]),
-        Incarnation::from_bytes([2; 16]),
-    );
-    Log::create(
-        dir,
-        cluster,
-        incarnation,
-        LogOptions {
-            segment_bytes: 2048,
-        },
-    )
-    .unwrap()
+    let (cluster, incarnation) = (ClusterId::from_bytes([1; 16]), Incarnation::from_bytes([2; 16]));
+    Log::create(dir, cluster, incarnation, LogOptions { segment_bytes: 2048 }).unwrap()
 }
 
 fn next(log: &Log, epoch: u32, bytes: usize) -> Frame {
     let mut builder = FrameBuilder::new();
     let number = log.tail().map_or(0, |tail| tail.lsn.get()) + 1;
-    let event: Vec<u8> = (0..bytes as u64)
-        .map(|index| (index * index * number) as u8)
-        .collect();
+    let event: Vec<u8> = (0..bytes as u64).map(|index| (index * index * number) as u8).collect();
     let position = BinlogPosition::new("bin.000001", number);
-    let body = Body::FormatDescription {
-        position,
-        event: Bytes::from(event),
-    };
-    builder
-        .push(Timestamp::new(number, 0).unwrap(), &body)
-        .unwrap();
+    let body = Body::FormatDescription { position, event: Bytes::from(event) };
+    builder.push(Timestamp::new(number, 0).unwrap(), &body).unwrap();
     let epoch = Epoch::new(epoch).unwrap();
-    builder
-        .seal(epoch, Lsn::new(number).unwrap(), log.chain())
-        .unwrap()
+    builder.seal(epoch, Lsn::new(number).unwrap(), log.chain()).unwrap()
 }
 
 fn fails_full(result: Result<(), Error>) {
@@ -66,22 +46,13 @@ fn a_full_disk_leaves_the_log_as_it_was_and_it_goes_on() {
         // Now a new segment would be begun: that fails too, and leaves nothing behind.
         fails_full(log.append(&frame));
         faults::set_space(None);
-        assert_eq!(
-            before,
-            (log.tail(), log.chain(), log.last_timestamp(), log.context())
-        );
+        assert_eq!(before, (log.tail(), log.chain(), log.last_timestamp(), log.context()));
         assert_eq!(verify(&dir).unwrap().records, 3);
         log.append(&frame).unwrap();
         log.append(&next(&log, 1, 700)).unwrap();
         log.sync().unwrap();
         drop(log);
-        let log = Log::open(
-            &dir,
-            LogOptions {
-                segment_bytes: 2048,
-            },
-        )
-        .unwrap();
+        let log = Log::open(&dir, LogOptions { segment_bytes: 2048 }).unwrap();
         assert_eq!(log.tail().map(|tail| tail.lsn), Lsn::new(5));
         let verified = verify(&dir).unwrap();
         assert_eq!((verified.records, verified.unflushed_bytes), (5, 0));
@@ -127,8 +98,5 @@ fn a_failed_fsync_is_fatal_and_never_tried_again() {
     assert!(matches!(log.append(&frame), Err(Error::Poisoned(_))));
     assert!(matches!(log.truncate_after(None), Err(Error::Poisoned(_))));
     drop(log);
-    Log::open(&dir, LogOptions::default())
-        .unwrap()
-        .sync()
-        .unwrap();
+    Log::open(&dir, LogOptions::default()).unwrap().sync().unwrap();
 }

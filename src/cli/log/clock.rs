@@ -35,9 +35,7 @@ impl FromStr for Time {
 fn parse_seconds(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = whole.parse().ok()?;
-    seconds
-        .checked_mul(MICROS)?
-        .checked_add(parse_fraction(fraction)?)
+    seconds.checked_mul(MICROS)?.checked_add(parse_fraction(fraction)?)
 }
 
 fn parse_fraction(digits: &str) -> Option<i64> {
@@ -110,9 +108,6 @@ impl fmt::Display for Time {
         let second = seconds.rem_euclid(DAY_SECONDS);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         let micros = self.0.rem_euclid(MICROS);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z"
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
     }
 }

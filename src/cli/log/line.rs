@@ -27,11 +27,7 @@ pub(super) fn write(
             start.server_uuid,
             start.server_version,
             start.position,
-            start
-                .last_gtid
-                .as_ref()
-                .map(|gtid| format!(" after {gtid}"))
-                .unwrap_or_default(),
+            start.last_gtid.as_ref().map(|gtid| format!(" after {gtid}")).unwrap_or_default(),
         ),
         Body::FormatDescription { position, event } => {
             writeln!(out, "format {position} {} bytes", event.len())
@@ -43,10 +39,7 @@ pub(super) fn write(
 }
 
 fn write_transaction(out: &mut impl Write, kind: &str, one: &Transaction) -> io::Result<()> {
-    let gtid = one
-        .gtid
-        .as_ref()
-        .map_or_else(|| "-".to_owned(), ToString::to_string);
+    let gtid = one.gtid.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
     let time = Time::from_micros(one.commit_micros);
     let (start, end, bytes) = (&one.start, &one.end, one.events.len());
     writeln!(out, "{kind} {gtid} {start} to {end} {time} {bytes} bytes")
@@ -68,10 +61,9 @@ fn to_json(epoch: Epoch, record: &Record) -> Value {
         Body::Transaction(one) => ("transaction", transaction_json(one)),
         Body::ChunkEnd(one) => ("chunk_end", transaction_json(one)),
         Body::EpochStart(start) => ("epoch_start", epoch_start_json(start)),
-        Body::FormatDescription { position, event } => (
-            "format_description",
-            json!({ "position": position, "bytes": event.len() }),
-        ),
+        Body::FormatDescription { position, event } => {
+            ("format_description", json!({ "position": position, "bytes": event.len() }))
+        }
         Body::Heartbeat { closed } => ("heartbeat", json!({ "closed": closed.to_string() })),
         Body::Membership(bytes) => ("membership", json!({ "bytes": bytes.len() })),
         Body::Chunk(bytes) => ("chunk", json!({ "bytes": bytes.len() })),
@@ -97,20 +89,10 @@ fn epoch_start_json(start: &EpochStart) -> Value {
 }
 
 pub(super) fn write_segment(out: &mut impl Write, segment: &SegmentInfo) -> io::Result<()> {
-    let last = segment
-        .last_lsn
-        .map_or_else(|| "empty".to_owned(), |last| format!("to {last}"));
+    let last = segment.last_lsn.map_or_else(|| "empty".to_owned(), |last| format!("to {last}"));
     let state = if segment.sealed { "sealed" } else { "growing" };
-    let SegmentInfo {
-        epoch,
-        base_lsn,
-        bytes,
-        ..
-    } = segment;
-    writeln!(
-        out,
-        "segment      {base_lsn} {last} epoch {epoch} {bytes} bytes {state}"
-    )
+    let SegmentInfo { epoch, base_lsn, bytes, .. } = segment;
+    writeln!(out, "segment      {base_lsn} {last} epoch {epoch} {bytes} bytes {state}")
 }
 
 pub(super) fn segment_json(segment: &SegmentInfo) -> Value {

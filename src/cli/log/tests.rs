@@ -13,13 +13,8 @@ struct Cli {
 fn log_of(count: u64) -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("log");
-    let (cluster, incarnation) = (
-        ClusterId::from_bytes([1; 16]),
-        Incarnation::from_bytes([2; 16]),
-    );
-    let options = LogOptions {
-        segment_bytes: 4096,
-    };
+    let (cluster, incarnation) = (ClusterId::from_bytes([1; 16]), Incarnation::from_bytes([2; 16]));
+    let options = LogOptions { segment_bytes: 4096 };
     let mut log = Log::create(&dir, cluster, incarnation, options).unwrap();
     let mut builder = FrameBuilder::new();
     for number in 1..=count {
@@ -33,9 +28,7 @@ fn log_of(count: u64) -> (tempfile::TempDir, PathBuf) {
             events: Bytes::from_static(b"events"),
         };
         let timestamp = Timestamp::new(number, 0).unwrap();
-        builder
-            .push(timestamp, &Body::Transaction(transaction))
-            .unwrap();
+        builder.push(timestamp, &Body::Transaction(transaction)).unwrap();
         let lsn = Lsn::new(number).unwrap();
         let frame = builder.seal(Epoch::FIRST, lsn, log.chain()).unwrap();
         log.append(&frame).unwrap();
@@ -76,9 +69,7 @@ fn find_takes_one_name_and_prints_the_record() {
         ["--time", "1970-01-01T00:00:05Z"],
     ] {
         let args = ["log", "find", path, name[0], name[1]];
-        let Verb::Find { what, .. } = Cli::try_parse_from(args).unwrap().log.verb else {
-            panic!()
-        };
+        let Verb::Find { what, .. } = Cli::try_parse_from(args).unwrap().log.verb else { panic!() };
         let mut out = Vec::new();
         find(&mut out, &dir, &what, false).unwrap();
         assert!(out.starts_with(b"5@1 5.0 "), "{name:?}");
@@ -96,21 +87,14 @@ fn verify_names_segment_and_offset_of_damage() {
     assert!(out.starts_with(b"sound: 50 records"));
     let mut out = Vec::new();
     stat(&mut out, &dir, false).unwrap();
-    assert!(
-        String::from_utf8(out)
-            .unwrap()
-            .contains("records      1 to 50 (epoch 1)")
-    );
+    assert!(String::from_utf8(out).unwrap().contains("records      1 to 50 (epoch 1)"));
     let path = dir.join("00000000000000000001.seg");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[1000] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let error = verify(&mut Vec::new(), &dir).unwrap_err();
     let text = format!("{error:#}");
-    assert!(
-        text.contains("00000000000000000001.seg is damaged at offset "),
-        "{text}"
-    );
+    assert!(text.contains("00000000000000000001.seg is damaged at offset "), "{text}");
 }
 
 #[test]
@@ -118,30 +102,12 @@ fn times_are_read_as_they_are_written() {
     for text in ["1970-01-01T00:00:00.000000Z", "2026-11-21T12:34:56.789000Z"] {
         assert_eq!(text.parse::<Time>().unwrap().to_string(), text);
     }
-    let same = [
-        "1700000000.5",
-        "2023-11-14T22:13:20.5Z",
-        "2023-11-14 22:13:20.5",
-    ];
+    let same = ["1700000000.5", "2023-11-14T22:13:20.5Z", "2023-11-14 22:13:20.5"];
     for text in same {
-        assert_eq!(
-            text.parse::<Time>().unwrap().micros(),
-            1_700_000_000_500_000
-        );
+        assert_eq!(text.parse::<Time>().unwrap().micros(), 1_700_000_000_500_000);
     }
-    assert_eq!(
-        "2024-02-29".parse::<Time>().unwrap().to_string(),
-        "2024-02-29T00:00:00.000000Z"
-    );
-    for text in [
-        "",
-        "2023-02-29",
-        "2023-13-01",
-        "2023-01-01T24:00:00",
-        "noon",
-        "1.1234567",
-        "-",
-    ] {
+    assert_eq!("2024-02-29".parse::<Time>().unwrap().to_string(), "2024-02-29T00:00:00.000000Z");
+    for text in ["", "2023-02-29", "2023-13-01", "2023-01-01T24:00:00", "noon", "1.1234567", "-"] {
         assert!(text.parse::<Time>().is_err(), "{text}");
     }
 }

@@ -18,49 +18,20 @@ fn golden() -> PathBuf {
 fn fill(log: &mut Log) {
     append(log, epoch(1), &[Body::EpochStart(epoch_start("s1"))]);
     let mut named = transaction(2, 120);
-    named.gtid = Some(Gtid::Mysql {
-        uuid: [0xab; 16],
-        tag: "blue".to_owned(),
-        number: 300,
-    });
+    named.gtid = Some(Gtid::Mysql { uuid: [0xab; 16], tag: "blue".to_owned(), number: 300 });
     named.end = BinlogPosition::new("bin.000008", 1 << 33);
     let mut nameless = transaction(3, 0);
     nameless.gtid = None;
-    append(
-        log,
-        epoch(1),
-        &[Body::Transaction(named), Body::Transaction(nameless)],
-    );
-    append(
-        log,
-        epoch(1),
-        &[Body::Heartbeat {
-            closed: timestamp(3),
-        }],
-    );
+    append(log, epoch(1), &[Body::Transaction(named), Body::Transaction(nameless)]);
+    append(log, epoch(1), &[Body::Heartbeat { closed: timestamp(3) }]);
     let event = Bytes::from_static(b"another format description");
     let position = BinlogPosition::new("bin.000009", 256);
-    append(
-        log,
-        epoch(1),
-        &[Body::FormatDescription { position, event }],
-    );
-    append(
-        log,
-        epoch(1),
-        &[Body::Membership(Bytes::from_static(b"{\"generation\":1}"))],
-    );
-    let pieces = [
-        Body::Chunk(Bytes::from(vec![5; 3000])),
-        Body::ChunkEnd(transaction(7, 9)),
-    ];
+    append(log, epoch(1), &[Body::FormatDescription { position, event }]);
+    append(log, epoch(1), &[Body::Membership(Bytes::from_static(b"{\"generation\":1}"))]);
+    let pieces = [Body::Chunk(Bytes::from(vec![5; 3000])), Body::ChunkEnd(transaction(7, 9))];
     append(log, epoch(1), &pieces);
     for number in 8..20 {
-        append(
-            log,
-            epoch(1),
-            &[Body::Transaction(transaction(number, 700))],
-        );
+        append(log, epoch(1), &[Body::Transaction(transaction(number, 700))]);
     }
     append(log, epoch(3), &[Body::EpochStart(epoch_start("s2"))]);
     append(log, epoch(3), &[Body::Transaction(transaction(21, 64))]);
@@ -70,10 +41,7 @@ fn fill(log: &mut Log) {
 fn written(folder: &Folder) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<PathBuf> = folder.segments();
     files.extend(["identity", "flushed"].map(|file| folder.path.join(file)));
-    files
-        .iter()
-        .map(|path| (name(path), fs::read(path).unwrap()))
-        .collect()
+    files.iter().map(|path| (name(path), fs::read(path).unwrap())).collect()
 }
 
 #[test]
@@ -84,10 +52,7 @@ fn the_bytes_that_are_written_are_those_of_version_1() {
     assert_eq!(files.len(), 5);
     for (file, bytes) in files {
         let golden = fs::read(golden().join(&file)).unwrap();
-        assert!(
-            golden == bytes,
-            "{file} is written otherwise than version 1 says"
-        );
+        assert!(golden == bytes, "{file} is written otherwise than version 1 says");
     }
 }
 
