@@ -286,11 +286,9 @@ impl World {
         let newer = |a: &[QuorumConfig], b: &[QuorumConfig]| {
             a.last().map(|config| config.generation) > b.last().map(|config| config.generation)
         };
-        if current && newer(&joint, under) {
-            if joint.len() > 1 {
-                log.push((epoch, joint[1].generation));
-                *under = joint;
-            }
+        if current && joint.len() > 1 && newer(&joint, under) {
+            log.push((epoch, joint[1].generation));
+            *under = joint;
         }
         let complete = *commit > *start;
         let last = under.last().map_or(0, |config| config.generation);
