@@ -104,6 +104,7 @@ pub struct ServerStatus {
     pub family: Option<String>,
 }
 
+#[cfg(test)]
 /// The JSON schema of `/v1/status`, as `schemas/status.schema.json` has it.
 pub fn schema() -> String {
     let schema = schemars::schema_for!(Status);

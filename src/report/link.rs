@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::backoff::Backoff;
 use super::handle::{Asking, Handle, LinkState};
 use super::message::{
     ANSWER, Answer, Ask, MAX_BODY, MemberRole, REPORT, REQUEST, Registration, Reply, Report,
     Request, VIEW, View,
 };
+use crate::backoff::Backoff;
 use crate::wire::{self, Identity, PeerRole};
 
 /// A handshake that takes longer is tried elsewhere.
@@ -25,6 +25,10 @@ const SILENCE: Duration = Duration::from_secs(5);
 const REPORT_EVERY_AT_MOST: Duration = Duration::from_millis(20);
 /// And at most so far: this is how the coordinator knows that the member lives.
 const REPORT_EVERY_AT_LEAST: Duration = Duration::from_millis(200);
+/// Pauses between attempts, each at the next coordinator of the list.
+const PAUSE_AT_LEAST: Duration = Duration::from_millis(50);
+/// A coordinator that is back is found within this.
+const PAUSE_AT_MOST: Duration = Duration::from_secs(2);
 /// One shipper asks one thing at a time; more would only wait here instead of at the asker.
 const ASKS: usize = 8;
 
@@ -89,7 +93,7 @@ impl CoordinatorLink {
 
     /// Connects, registers, and keeps at it until `stop` or until the last handle is gone.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::new(PAUSE_AT_LEAST, PAUSE_AT_MOST);
         let mut failures = 0u64;
         for attempt in 0usize.. {
             let Some(address) = self.coordinators.get(attempt % self.coordinators.len().max(1))
@@ -103,7 +107,7 @@ impl CoordinatorLink {
             };
             let was_registered = matches!(*self.state.borrow(), LinkState::Registered { .. });
             if was_registered {
-                backoff = Backoff::new();
+                backoff.reset();
                 failures = 0;
             }
             match end {
@@ -126,7 +130,7 @@ impl CoordinatorLink {
             failures += 1;
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(backoff.pause(rand::random())) => {}
+                () = backoff.wait() => {}
                 () = self.handles_gone() => return,
             }
         }

@@ -148,7 +148,9 @@ pub struct View {
     pub members: Vec<MemberView>,
     /// Commit needs every one of these: empty before the bootstrap, one, or old and new during a joint
     /// change (I6). With two, the shipper commits under both, writes the Membership record, and says
-    /// `ConfigCommitted` with the last one's generation when it is committed under both.
+    /// `ConfigCommitted` with the last one's generation when it is committed under both. Only the
+    /// shipper named in this very view may take up a change from it: the fence of a later one may have
+    /// been granted before the change began (`coordinator/engine/sim.rs` loses a commit otherwise).
     pub config: Vec<QuorumConfig>,
     /// What releases the master's COMMIT.
     pub ack: AckWhen,

@@ -7,7 +7,6 @@
 //! coordinator of the list in turn.
 //! Does not decide anything: what a report means is the coordinator's, what a view means the agent's.
 
-mod backoff;
 mod error;
 mod handle;
 mod link;

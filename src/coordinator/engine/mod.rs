@@ -192,4 +192,6 @@ fn refused(asker: Asker, reason: impl Into<String>) -> Vec<Command> {
 }
 
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod tests;
