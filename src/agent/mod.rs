@@ -15,6 +15,7 @@ mod error;
 mod guard;
 mod http;
 mod member;
+mod opener;
 mod reign;
 mod replica;
 mod resume;

@@ -17,15 +17,14 @@ use super::counter::{Counter, FromStamper};
 use super::resume::{Known, Resume};
 use super::source::Sessions;
 use super::state::Topic;
-use super::{Error, Parts, guard, tailing};
-use crate::apply;
+use super::{Error, Parts, guard, opener, tailing};
 use crate::backoff::Backoff;
 use crate::cluster::{ErrorClass, Grant, MemberName, QuorumConfig, Voter, causes};
 use crate::config::AgentServer;
 use crate::log::{Append, Refusal, Standing};
 use crate::quorum::Tracker;
 use crate::report::{self, MemberRole, View};
-use crate::server::{self, Session};
+use crate::server::Session;
 use crate::ship::Window;
 use crate::ship::sender::{self, SenderContext};
 use crate::stamp::{Stamped, Stamper};
@@ -45,8 +44,8 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const BATCH_BYTES: usize = 1 << 20;
 const BATCH_COUNT: usize = 1024;
 
-/// While the recovered tail is not yet committed, how often is looked whether it is.
-const OPENING: Duration = Duration::from_millis(5);
+/// While the server waits to be opened, how often is looked how far the tail has been read.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Pauses while timestamps, the tail or the coordinator do not answer.
 const TIMESTAMP_PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -119,6 +118,7 @@ pub(super) async fn run(
         resume,
         uuid,
         configs: grant.commit.clone(),
+        reached: watch::Sender::new(None),
         duties: JoinSet::new(),
     };
     let ended = tokio::select! {
@@ -160,6 +160,8 @@ struct Reign<'a> {
     uuid: String,
     /// The rules that commit needs, as last told to the counter.
     configs: Vec<QuorumConfig>,
+    /// To the opener: where the tail stands, and the record shipped last.
+    reached: watch::Sender<opener::Reached>,
     /// What is told to the coordinator once something is committed.
     duties: JoinSet<Result<(), Error>>,
 }
@@ -175,7 +177,18 @@ impl Reign<'_> {
         let position = start.position.clone();
         let first = self.ship(vec![Body::EpochStart(start)]).await?;
         self.complete_when_committed(first).await?;
-        let mut opening = Opening::new(server::binlog_end(control).await?, position);
+        self.reached(&tail, first);
+        self.duties.spawn(opener::open(
+            self.parts.clone(),
+            self.server.connection.clone(),
+            (self.grant.shipper.epoch, position),
+            self.reached.subscribe(),
+            self.to_counter.clone(),
+        ));
+        if self.configs.len() > 1 {
+            // The change began before this reign, or the one before did not finish it.
+            self.change(self.configs.clone()).await?;
+        }
         let mut view = self.parts.view.clone();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -200,12 +213,10 @@ impl Reign<'_> {
                     let closed = Timestamp::from_bits(1).ok_or(Error::RoleTask)?;
                     self.ship(vec![Body::Heartbeat { closed }]).await?;
                 }
-                () = tokio::time::sleep(OPENING), if !opening.done => {}
+                () = tokio::time::sleep(LOOK), if self.reached.receiver_count() > 0 => {}
             }
-            if !opening.done {
-                let reached = tail.position().clone();
-                self.open(&mut opening, reached, control).await?;
-            }
+            let last = self.before.map_or(Lsn::FIRST, |point| point.lsn);
+            self.reached(&tail, last);
         }
     }
 
@@ -311,12 +322,17 @@ impl Reign<'_> {
         let Some(view) = view.filter(|view| view.shipper == Some(self.grant.shipper)) else {
             return Ok(());
         };
-        let Some(new) = view.joint().filter(|_| view.config != self.configs).cloned() else {
+        if view.config.len() < 2 || view.config == self.configs {
             return Ok(());
-        };
+        }
+        self.change(view.config).await
+    }
+
+    async fn change(&mut self, configs: Vec<QuorumConfig>) -> Result<(), Error> {
+        let Some(new) = configs.last().cloned() else { return Ok(()) };
         tracing::info!(generation = new.generation, "changing the members under both rules");
-        self.configs.clone_from(&view.config);
-        self.tell(FromStamper::Configs(view.config)).await?;
+        self.configs.clone_from(&configs);
+        self.tell(FromStamper::Configs(configs)).await?;
         let record = serde_json::to_vec(&new).expect("a rule is plain data");
         let lsn = self.ship(vec![Body::Membership(record.into())]).await?;
         let committed = self.when_committed(lsn).await?;
@@ -356,7 +372,7 @@ impl Reign<'_> {
             if control.ping().await.is_err() {
                 return Err(Error::Restarted);
             }
-            match tailing::open(self.server, control, &self.uuid, &replica, &self.resume).await {
+            match tailing::open(self.server, control, &self.uuid, &replica, &self.resume, None).await {
                 Ok(opened) => {
                     self.tell(FromStamper::Connection(opened.ack)).await?;
                     tracing::info!(position = %opened.position, "tailing again");
@@ -368,48 +384,11 @@ impl Reign<'_> {
         }
     }
 
-    /// Opens the server for writing once its recovered tail is committed (design.md section 5).
-    async fn open(
-        &self,
-        opening: &mut Opening,
-        reached: BinlogPosition,
-        control: &mut Session,
-    ) -> Result<(), Error> {
-        if opening.committed.is_none() && reached >= opening.end {
-            let shipped = self.before.map_or(Lsn::FIRST, |point| point.lsn);
-            opening.committed = Some(self.when_committed(shipped).await?);
+    /// Tells the opener how far the tail has been read, and which record that is.
+    fn reached(&self, tail: &Tail, last: Lsn) {
+        if self.reached.receiver_count() > 0 {
+            self.reached.send_replace(Some((tail.position().clone(), last)));
         }
-        let Some(committed) = &mut opening.committed else { return Ok(()) };
-        match committed.try_recv() {
-            Ok(()) => {}
-            Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
-            Err(oneshot::error::TryRecvError::Closed) => return Err(Error::RoleTask),
-        }
-        let epoch = self.grant.shipper.epoch;
-        // I8: before it is opened, its checkpoint says what it is.
-        let (cluster, me) = (self.parts.log.cluster(), &self.parts.config.name);
-        apply::mark_source(control, cluster, me, epoch, &opening.from).await?;
-        server::set_read_only(control, false).await?;
-        opening.done = true;
-        self.parts.shared.change(|state| state.serving = true);
-        self.parts.shared.phase(MemberRole::Source, "shipping");
-        Ok(())
-    }
-}
-
-/// The recovered tail of the server, on its way to being committed.
-struct Opening {
-    /// The binlog's end when the reign began.
-    end: BinlogPosition,
-    /// Where the reign began.
-    from: BinlogPosition,
-    committed: Option<oneshot::Receiver<()>>,
-    done: bool,
-}
-
-impl Opening {
-    fn new(end: BinlogPosition, from: BinlogPosition) -> Opening {
-        Opening { end, from, committed: None, done: false }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use wal::EpochStart;
+use wal::{BinlogPosition, EpochStart};
 
 use super::reign::{self, Begun};
 use super::resume::{Resume, resume};
@@ -90,7 +90,7 @@ async fn one(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     parts.shared.phase(MemberRole::Source, "connecting to the server");
-    let mut open = prepare(sessions.take(), server).await?;
+    let (mut open, end) = prepare(sessions.take(), server).await?;
     let identity = server::identity(&mut open.control).await?;
     parts.shared.phase(MemberRole::Source, "waiting for an epoch");
     let grant = parts.link.grant(parts.log.incarnation()).await?;
@@ -101,7 +101,7 @@ async fn one(
     parts.shared.phase(MemberRole::Source, format!("starting epoch {epoch}"));
     let resume = resume(standing.context.as_ref(), &identity.uuid)?;
     let opened =
-        tailing::open(server, &mut open.control, &identity.uuid, &parts.replica_uuid(), &resume)
+        tailing::open(server, &mut open.control, &identity.uuid, &parts.replica_uuid(), &resume, end)
             .await?;
     let start = EpochStart {
         member: parts.config.name.to_string(),
@@ -137,7 +137,13 @@ async fn one(
 }
 
 /// Sessions that answer, and a server that can be a source.
-async fn prepare(sessions: Option<Sessions>, server: &AgentServer) -> Result<Sessions, Error> {
+///
+/// Also gives the binlog's end, if COMMITs did not wait for ACKs yet: later, on MariaDB, the question
+/// for it waits behind COMMITs that nobody acknowledges before the answer is there.
+async fn prepare(
+    sessions: Option<Sessions>,
+    server: &AgentServer,
+) -> Result<(Sessions, Option<BinlogPosition>), Error> {
     let kept = match sessions {
         Some(mut kept) => {
             let alive = kept.control.ping().await.is_ok() && kept.guard.ping().await.is_ok();
@@ -152,6 +158,11 @@ async fn prepare(sessions: Option<Sessions>, server: &AgentServer) -> Result<Ses
             let guard = Session::connect(&server.connection, CONNECT).await?;
             Sessions { control, guard }
         }
+    };
+    let waits = server::semi_sync(&mut sessions.control).await?.is_some_and(|now| now.enabled);
+    let end = match waits {
+        true => None,
+        false => Some(server::binlog_end(&mut sessions.control).await?),
     };
     server::enable_semi_sync(&mut sessions.control).await?;
     server::create_schema(&mut sessions.control).await?;
@@ -168,7 +179,7 @@ async fn prepare(sessions: Option<Sessions>, server: &AgentServer) -> Result<Ses
     for problem in problems {
         tracing::warn!(problem = problem.what, way_out = problem.way_out, "source check");
     }
-    Ok(sessions)
+    Ok((sessions, end))
 }
 
 /// Fences, chooses, fetches: this log then is the chosen one, flushed (I5 to I7).

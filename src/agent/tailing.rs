@@ -32,10 +32,11 @@ pub(super) async fn open(
     uuid: &str,
     replica_uuid: &str,
     resume: &Resume,
+    end: Option<BinlogPosition>,
 ) -> Result<Opened, Error> {
     let (start, known, position) = match resume {
         Resume::First => {
-            let start = first(server, session).await?;
+            let start = first(server, session, end).await?;
             let position = match &start {
                 StartAt::Position(position) => Some(position.clone()),
                 StartAt::Gtid(_) => None,
@@ -100,9 +101,16 @@ async fn first_transaction(tail: &mut Tail) -> Result<Option<Transaction>, Error
 }
 
 /// Where the very first shipper of a cluster starts.
-async fn first(server: &AgentServer, session: &mut Session) -> Result<StartAt, Error> {
+async fn first(
+    server: &AgentServer,
+    session: &mut Session,
+    end: Option<BinlogPosition>,
+) -> Result<StartAt, Error> {
     Ok(match &server.start {
-        ConfiguredStart::Current => StartAt::Position(server::binlog_end(session).await?),
+        ConfiguredStart::Current => StartAt::Position(match end {
+            Some(end) => end,
+            None => server::binlog_end(session).await?,
+        }),
         ConfiguredStart::Earliest => {
             let file = server::first_binlog_file(session).await?;
             StartAt::Position(BinlogPosition::new(file, BinlogPosition::FIRST_OFFSET))

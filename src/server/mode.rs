@@ -26,6 +26,15 @@ pub async fn set_read_only(session: &mut Session, read_only: bool) -> Result<(),
     done.map(drop).map_err(|error| error.or_privilege("change read_only", ADMIN))
 }
 
+/// Whether the server refuses writes of ordinary accounts, for whichever reason. Never waits.
+///
+/// # Errors
+/// [`Error`] of the session.
+pub async fn is_read_only(session: &mut Session) -> Result<bool, Error> {
+    let variables = Variables::global(session).await?;
+    Ok(["read_only", "super_read_only", "offline_mode"].iter().any(|name| variables.is_on(name)))
+}
+
 /// Makes a server what a replica must be: `read_only`, and its event scheduler off, so that nothing
 /// but the applier writes. Idempotent; sets only what differs.
 ///

@@ -26,8 +26,8 @@ pub enum NotCounted {
     },
     /// The log does not hold what this member once reported.
     #[error(
-        "{member} once reported record {reached}, which its log lacks now: it was shortened (a restored \
-         disk?) and counts for nothing until `plimsoll member replace {member}` with a new log folder"
+        "{member} has reported more than its log holds now: it was shortened (a restored disk?) and \
+         counts for nothing until `plimsoll member replace {member}` with a new log folder"
     )]
     Shortened {
         /// Who.
