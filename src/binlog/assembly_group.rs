@@ -97,16 +97,8 @@ impl Group {
                 self.query(header.kind, role, at)
             }
             EventKind::XID => self.end_of_commit(header.kind, at),
-            EventKind::XA_PREPARE => {
-                let one_phase = XaPrepare::decode(body)?.one_phase;
-                self.class = if one_phase {
-                    TransactionClass::Rows
-                } else {
-                    TransactionClass::XaPrepare
-                };
-                self.end_of_commit(header.kind, at)
-            }
-            EventKind::TRANSACTION_PAYLOAD => self.payload(body, at),
+            EventKind::XA_PREPARE => self.xa_prepared(body, at),
+            EventKind::TRANSACTION_PAYLOAD => self.payload(raw, checksum, (at, limit)),
             EventKind::EXECUTE_LOAD_QUERY if self.ending == Ending::Statement => Ok(Step::Done),
             kind if kind.is_rows() => self.rows(kind, body, at),
             _ => refuse_or_keep(header, at).map(|()| Step::More),
@@ -176,29 +168,73 @@ impl Group {
         }
     }
 
-    /// The whole rest of the transaction; its first event tells what it is.
-    fn payload(&mut self, body: &[u8], at: &BinlogPosition) -> Result<Step, Error> {
+    /// The whole rest of the transaction; its first event tells what it is. Only an XA transaction
+    /// is opened for that, since its last event tells whether it is parked.
+    fn payload(
+        &mut self,
+        raw: &[u8],
+        checksum: Checksum,
+        (at, limit): (&BinlogPosition, u64),
+    ) -> Result<Step, Error> {
         let kind = EventKind::TRANSACTION_PAYLOAD;
         if self.ending != Ending::Undecided {
             return Err(out_of_place(kind, at, "stands inside a transaction"));
         }
-        let first = Payload::decode(body)?.first_event()?;
-        if first.header.kind == EventKind::QUERY {
-            match QueryEvent::decode(first.body(Checksum::None)?)?.role() {
-                QueryRole::Begin => return Ok(Step::Done),
-                QueryRole::CreateTableStart => {
-                    return Ok(self.done(TransactionClass::CreateSelect));
-                }
-                QueryRole::XaStart => return Ok(self.done(TransactionClass::XaPrepare)),
-                _ => {}
+        let first = Payload::decode(body_of(raw, checksum)?)?.first_event()?;
+        let role = match first.header.kind {
+            EventKind::QUERY => QueryEvent::decode(first.body(Checksum::None)?)?.role(),
+            _ => QueryRole::Other,
+        };
+        match role {
+            QueryRole::Begin => Ok(Step::Done),
+            QueryRole::CreateTableStart => Ok(self.done(TransactionClass::CreateSelect)),
+            QueryRole::XaStart => {
+                self.ending = Ending::Commit;
+                self.xa_payload(raw, checksum, (at, limit))
+            }
+            _ => {
+                let reason = "it does not start with BEGIN";
+                Err(Error::Unsupported {
+                    position: at.clone(),
+                    kind,
+                    reason,
+                })
             }
         }
-        let reason = "it does not start with BEGIN";
-        Err(Error::Unsupported {
-            position: at.clone(),
-            kind,
-            reason,
-        })
+    }
+
+    fn xa_payload(
+        &mut self,
+        raw: &[u8],
+        checksum: Checksum,
+        (at, limit): (&BinlogPosition, u64),
+    ) -> Result<Step, Error> {
+        let unpacked = Payload::decode(body_of(raw, checksum)?)?.unpack(limit)?;
+        let mut last = None;
+        for inner in super::events(&Bytes::from(unpacked)) {
+            last = Some(inner?);
+        }
+        match last.filter(|last| last.header.kind == EventKind::XA_PREPARE) {
+            Some(last) => self.xa_prepared(last.body(Checksum::None)?, at),
+            None => {
+                let reason = "its XA transaction does not end with XA_PREPARE";
+                let kind = EventKind::TRANSACTION_PAYLOAD;
+                Err(Error::Unsupported {
+                    position: at.clone(),
+                    kind,
+                    reason,
+                })
+            }
+        }
+    }
+
+    fn xa_prepared(&mut self, body: &[u8], at: &BinlogPosition) -> Result<Step, Error> {
+        // XA COMMIT … ONE PHASE parks nothing: an ordinary transaction.
+        self.class = match XaPrepare::decode(body)?.one_phase {
+            true => TransactionClass::Rows,
+            false => TransactionClass::XaPrepare,
+        };
+        self.end_of_commit(EventKind::XA_PREPARE, at)
     }
 }
 

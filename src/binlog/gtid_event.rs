@@ -215,8 +215,6 @@ impl MariadbGtidEvent {
         let mut commit_id = None;
         if flags & Self::GROUP_COMMIT_ID != 0 {
             commit_id = Some(reader.u64()?);
-        } else {
-            reader.take(6)?;
         }
         let mut xid = None;
         if flags & (Self::PREPARED_XA | Self::COMPLETED_XA) != 0 {
@@ -231,7 +229,7 @@ impl MariadbGtidEvent {
                 bqual: reader.take(usize::from(bqual))?.to_vec(),
             });
         }
-        // Events without extra flags are padded with zeroes where the server is old.
+        // Padded with zeroes to 19 bytes where nothing follows.
         let extra_flags = if reader.is_empty() { 0 } else { reader.u8()? };
         let gtid = Gtid::Mariadb {
             domain,

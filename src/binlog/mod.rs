@@ -24,10 +24,12 @@ mod kind;
 mod payload;
 mod query;
 mod query_role;
-mod reader;
+pub(crate) mod reader;
 mod rows;
 mod status_vars;
 mod table_map;
+#[cfg(test)]
+mod tests;
 
 pub use assembly::{Assembled, Assembler, AssemblerOptions};
 pub use compressed::{expand_compressed, is_compressed};

@@ -102,7 +102,8 @@ impl<'a> Payload<'a> {
         Event::new(Bytes::from(raw))
     }
 
-    fn unpack(&self, limit: u64) -> Result<Vec<u8>, Error> {
+    /// All events inside, without checksums.
+    pub(super) fn unpack(&self, limit: u64) -> Result<Vec<u8>, Error> {
         if self.uncompressed > limit {
             return Err(Error::TooLarge {
                 what: WHAT,

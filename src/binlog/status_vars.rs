@@ -54,6 +54,8 @@ pub struct StatusVars<'a> {
     pub sql_require_primary_key: Option<u8>,
     /// `default_table_encryption` (MySQL).
     pub default_table_encryption: Option<u8>,
+    /// `enable_cascade_triggers` (MySQL 9.7 and later).
+    pub enable_cascade_triggers: Option<bool>,
     /// Transaction number of an atomic DDL (MariaDB).
     pub mariadb_xid: Option<u64>,
     /// Extra GTID flags of a two-phase ALTER (MariaDB).
@@ -129,6 +131,7 @@ impl<'a> StatusVars<'a> {
             18 => self.default_collation_for_utf8mb4 = Some(reader.u16()?),
             19 => self.sql_require_primary_key = Some(reader.u8()?),
             20 => self.default_table_encryption = Some(reader.u8()?),
+            21 => self.enable_cascade_triggers = Some(reader.u8()? != 0),
             129 => self.mariadb_xid = Some(reader.u64()?),
             130 => {
                 let flags = reader.u16()?;

@@ -1,0 +1,6 @@
+//! Captured binlogs of both families, read, assembled, compared with other readers, and damaged.
+
+mod assembling;
+mod corpus;
+mod damage;
+mod oracles;
