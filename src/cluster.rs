@@ -156,3 +156,18 @@ impl From<wal::ErrorClass> for ErrorClass {
         }
     }
 }
+
+/// An error and its causes in one line, a cause that only repeats what was said left out.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -3,22 +3,25 @@
 //! The folders in the order of a transaction's way. ARCHITECTURE.md has the picture, the invariants
 //! I1-I17 and the layering: a part imports only what stands above it here.
 
+pub mod backoff;
 pub mod cluster;
 pub mod config;
+pub mod metrics;
 pub mod token;
 
 pub mod binlog;
 pub mod server;
 pub mod wire;
 
-pub mod ack;
-pub mod apply;
-pub mod log;
-pub mod quorum;
-pub mod report;
-pub mod ship;
 pub mod tail;
 pub mod timestamp;
+pub mod quorum;
+pub mod ack;
+pub mod stamp;
+pub mod log;
+pub mod ship;
+pub mod apply;
+pub mod report;
 
 pub mod agent;
 pub mod coordinator;

@@ -1,1 +1,153 @@
-//! agent
+//! The composition root of a member: builds the parts and joins their channels.
+//!
+//! In: the agent's options. Out: a running member. Beside a server it is *source* or *replica*, as the
+//! coordinator's view says; without one it is a *witness*. Its log answers other members in every
+//! role, also when its server is down or its applier has stopped.
+//!
+//! `member` opens the log and serves it; `source` makes a reign and `reign` runs it; `replica` runs
+//! the applier; `state` is what all of them tell, and `http` and the coordinator link show.
+//!
+//! Decides nothing about data: who may append is `log`'s, what is committed `quorum`'s, what is
+//! acknowledged `ack`'s.
+
+mod counter;
+mod error;
+mod guard;
+mod http;
+mod member;
+mod reign;
+mod replica;
+mod resume;
+mod source;
+mod state;
+mod tailing;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use error::Error;
+
+use crate::config::AgentConfig;
+use crate::log::LogHandle;
+use crate::metrics::Exporter;
+use crate::report::{Handle, View};
+use crate::wire::{Identity, PeerRole};
+use state::{AppliedWatch, Shared};
+
+/// What every part of an agent is handed.
+#[derive(Clone)]
+struct Parts {
+    config: Arc<AgentConfig>,
+    identity: Identity,
+    log: LogHandle,
+    link: Handle,
+    view: watch::Receiver<Option<View>>,
+    exporter: Exporter,
+    shared: Shared,
+    applied: AppliedWatch,
+}
+
+impl Parts {
+    /// This agent's name to its server as a replica: no two log folders have the same.
+    fn replica_uuid(&self) -> String {
+        let hex = self.log.incarnation().to_string();
+        let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+        let parts = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)];
+        parts.join("-")
+    }
+}
+
+/// Runs a member until `stop`. Ends by itself only where going on would risk data.
+///
+/// # Errors
+/// The reason, for a person: what, where, what to do.
+pub async fn run(config: AgentConfig, stop: CancellationToken) -> anyhow::Result<()> {
+    let config = Arc::new(config);
+    let identity = Identity::new(&config.cluster, PeerRole::Member, config.name.as_str())?;
+    let exporter = Exporter::install()?;
+    let shared = Shared::new(&config);
+    let tasks = TaskTracker::new();
+    // The doors open before the log is there: an address that is taken ends the start at once.
+    let http = http::bind(&config.http).await?;
+    let listener = member::bind(&config.listen, identity.clone()).await?;
+    let (link, view) = member::link(&config, &identity, &tasks, &stop);
+    let opened = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        opened = member::open(&config, view.clone()) => opened?,
+    };
+    let (log, log_ended) = member::start_log(&config, opened, &link)?;
+    let applied = AppliedWatch::default();
+    let parts = Parts { config, identity, log, link, view, exporter, shared, applied };
+    tasks.spawn(http::serve(http, parts.clone(), stop.clone()));
+    tasks.spawn(member::serve(listener, parts.clone(), stop.clone()));
+    tasks.spawn(state::tell_coordinator(parts.clone(), stop.clone()));
+    let role = tokio::spawn(play_role(parts, stop.clone()));
+    let ended = tokio::select! {
+        ended = log_ended => Some(ended),
+        role = role => {
+            role.context("the agent's main task failed")??;
+            None
+        }
+    };
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    match ended {
+        Some(Ok(Err(error))) => Err(error).context("the log has stopped; this member acknowledges nothing"),
+        Some(Err(_)) => anyhow::bail!("the log's thread ended without a word"),
+        Some(Ok(Ok(()))) | None => Ok(()),
+    }
+}
+
+/// Source, replica or witness, as the coordinator says.
+async fn play_role(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
+    let Some(server) = parts.config.server.clone() else {
+        stop.cancelled().await;
+        return Ok(());
+    };
+    let mut view = parts.view.clone();
+    loop {
+        let source = view.borrow_and_update().as_ref().map(|view| view.source.clone());
+        let term = stop.child_token();
+        let mut playing = match source.as_ref() {
+            None => tokio::spawn(wait_for(term.clone())),
+            Some(source) if *source == parts.config.name => {
+                tokio::spawn(source::run(parts.clone(), server.clone(), term.clone()))
+            }
+            Some(_) => tokio::spawn(replica::run(parts.clone(), server.clone(), term.clone())),
+        };
+        let moved = async {
+            let now = parts.view.borrow().as_ref().map(|view| view.source.clone());
+            if now != source {
+                return;
+            }
+            while view.changed().await.is_ok() {
+                if view.borrow_and_update().as_ref().map(|view| view.source.clone()) != source {
+                    return;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = moved => {}
+            // A role ends by itself only where this member cannot go on.
+            ended = &mut playing => return ended.unwrap_or(Err(Error::RoleTask)),
+        }
+        term.cancel();
+        playing.await.unwrap_or(Err(Error::RoleTask))?;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+    }
+}
+
+/// The coordinator has not said yet what to play.
+async fn wait_for(term: CancellationToken) -> Result<(), Error> {
+    term.cancelled().await;
+    Ok(())
+}

@@ -1,1 +1,102 @@
-//! cli
+//! The command line: which verbs there are, and how their ends are told.
+//!
+//! In: arguments. Out: an exit code (0 done, 1 failed, 2 usage) and, for a failure, one readable text
+//! on standard error. A verb is a module with `Args` and `run(args) -> anyhow::Result<ExitCode>`; a
+//! role is an async function that ends when its token is cancelled (SIGINT, SIGTERM). No password or
+//! secret is ever an argument.
+//!
+//! Does not: decide anything. What a verb does stands in its part.
+
+mod api;
+mod config;
+mod member;
+mod role;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::cluster::causes;
+use crate::config::Config;
+use crate::{agent, coordinator, playground, timestamp};
+
+/// A replication log shipper beside an unmodified MySQL or MariaDB master: COMMIT returns when enough
+/// members have the transaction on disk.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, subcommand_required = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a member of the log, beside a server or as a witness.
+    Agent(role::Args),
+    /// Run the coordinator.
+    Coordinator(role::Args),
+    /// Run a timestamp server.
+    Timestamp(role::Args),
+    /// Run a whole cluster on this machine, with real servers, until interrupted.
+    Playground(playground::Args),
+    /// Show the cluster.
+    Status(status::Args),
+    /// Change who counts.
+    Member(member::Args),
+    /// Check a configuration file, or show what one may hold.
+    Config(config::Args),
+}
+
+/// Runs what the command line says.
+///
+/// # Errors
+/// Whatever the verb or role ended with; to be shown with [`explain`].
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Agent(args) => role::run(args, Config::into_agent, agent::run),
+        Command::Coordinator(args) => role::run(args, Config::into_coordinator, coordinator::run),
+        Command::Playground(args) => playground::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Member(args) => member::run(args),
+        Command::Timestamp(args) => role::run(args, Config::into_timestamp, timestamp::run),
+        Command::Config(args) => config::run(args),
+    }
+}
+
+/// An error and its causes in one text.
+pub fn explain(error: &anyhow::Error) -> String {
+    causes(error.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let cause = std::io::Error::other("no route");
+        let error =
+            anyhow::Error::new(cause).context("connect a:1").context("connect a:1: no route");
+        assert_eq!(explain(&error), "connect a:1: no route");
+        let error = anyhow::anyhow!("no route").context("reach the coordinator");
+        assert_eq!(explain(&error), "reach the coordinator: no route");
+    }
+
+    #[test]
+    fn usage_is_told_from_failure() {
+        for bad in [&["plimsoll"][..], &["plimsoll", "timestamp"], &["plimsoll", "nonsense"]] {
+            assert_eq!(Cli::try_parse_from(bad).unwrap_err().exit_code(), 2, "{bad:?}");
+        }
+        assert_eq!(Cli::try_parse_from(["plimsoll", "--help"]).unwrap_err().exit_code(), 0);
+        let good = ["plimsoll", "timestamp", "--config", "/nowhere/p.toml"];
+        let error = run(Cli::try_parse_from(good).unwrap()).unwrap_err();
+        assert!(explain(&error).starts_with("/nowhere/p.toml: cannot be read"), "{error}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Frames in order, from any LSN on, beside the writer.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::link::Link;
@@ -174,11 +174,11 @@ impl Cursor {
         Ok((segment.clone(), hint))
     }
 
-    /// The file that the cursor is in.
-    pub(crate) fn place(&self) -> Option<(PathBuf, u64)> {
+    /// Segment file and offset of the frame that comes next, where one is open.
+    pub fn place(&self) -> Option<(&Path, u64)> {
         self.open
             .as_ref()
-            .map(|open| (open.source.path().to_owned(), open.offset))
+            .map(|open| (open.source.path(), open.offset))
     }
 
     /// The last record returned.

@@ -2,7 +2,6 @@
 //! only when they are whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -109,11 +108,6 @@ pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<(), Error> {
 
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     fs::remove_file(path).map_err(|source| Error::io("remove", path, source))
-}
-
-/// Is the error "no such file"?
-pub(crate) fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 /// What a test lets the disk do wrong next, in its own thread.

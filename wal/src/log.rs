@@ -10,7 +10,7 @@ use crate::recover::{self, Checker, Scan};
 use crate::segment::{Before, SegmentHeader, allocate};
 use crate::view::{Segment, Shared, View};
 use crate::{
-    ClusterId, Epoch, Error, Fault, Frame, Incarnation, LogPoint, LogReader, Lsn, SourceContext,
+    ClusterId, Epoch, Error, Frame, Incarnation, LogPoint, LogReader, Lsn, SourceContext,
     Timestamp, disk,
 };
 
@@ -97,16 +97,11 @@ impl Log {
         folder::remove_temporaries(dir)?;
         let flushed = folder::flushed(dir)?;
         let segments = recover::segments(folder::segments(dir)?, identity.cluster)?;
+        recover::not_empty(dir, &segments, flushed)?;
         let scanned = match segments.last() {
             Some(newest) => Some(recover_newest(newest, flushed)?),
             None => None,
         };
-        if let Some(last) = flushed
-            .and_then(|flushed| flushed.last)
-            .filter(|_| scanned.is_none())
-        {
-            return Err(Error::damaged(dir, 0, Fault::Missing(last)));
-        }
         let (scan, live) = scanned.map_or((None, None), |(scan, live)| (Some(scan), Some(live)));
         let link = scan
             .as_ref()
@@ -200,7 +195,7 @@ impl Log {
 
     /// Seals the segment being written and begins one of `epoch` with room for `frame_bytes`.
     fn begin_segment(&mut self, epoch: Epoch, frame_bytes: u64) -> Result<(), Error> {
-        let before_bytes = self.seal()?;
+        let (before_base, before_bytes) = self.seal()?;
         let last = self.link.last;
         let mut header = SegmentHeader {
             cluster: self.cluster(),
@@ -210,6 +205,7 @@ impl Log {
                 chain: self.link.chain,
                 epoch: last.map(|point| point.epoch),
                 timestamp: self.link.timestamp,
+                base: before_base,
                 bytes: before_bytes,
             },
             context: self.context.clone(),
@@ -248,24 +244,25 @@ impl Log {
         Ok(())
     }
 
-    /// Gives the segment being written its final length, durably. Returns the length of the segment
-    /// in front of the one to come; 0 if there is none.
-    fn seal(&mut self) -> Result<u64, Error> {
+    /// Gives the segment being written its final length, durably. Returns base and length of the
+    /// segment in front of the one to come.
+    fn seal(&mut self) -> Result<(Option<Lsn>, u64), Error> {
         let Some(live) = self.live.as_mut() else {
-            return Ok(self
-                .shared
-                .read()
-                .segments
-                .last()
-                .map_or(0, |newest| newest.end));
+            let view = self.shared.read();
+            let newest = view.segments.last();
+            return Ok((
+                newest.map(|newest| newest.header.base),
+                newest.map_or(0, |one| one.end),
+            ));
         };
         if live.empty {
             // It will be replaced; what counts is the one before it.
             let view = self.shared.read();
-            return Ok(view
-                .segments
-                .last()
-                .map_or(0, |newest| newest.header.before.bytes));
+            let before = view.segments.last().map(|newest| newest.header.before);
+            return Ok((
+                before.and_then(|one| one.base),
+                before.map_or(0, |one| one.bytes),
+            ));
         }
         live.capacity = live.end;
         let sealed = disk::set_length(&live.file, &live.path, live.end)
@@ -276,7 +273,7 @@ impl Log {
         if let Some(newest) = self.shared.write().segments.last_mut() {
             newest.sealed = true;
         }
-        Ok(end)
+        Ok((Some(base), end))
     }
 
     /// Makes all that was appended durable.

@@ -58,6 +58,11 @@ fn follows(before: &Segment, header: &SegmentHeader) -> Result<(), Fault> {
             found: header.base,
         });
     }
+    if header.before.base != Some(before.header.base) {
+        return Err(Fault::Field(
+            "base LSN of the segment before: one is missing",
+        ));
+    }
     Ok(())
 }
 
@@ -278,5 +283,49 @@ pub(crate) fn whole(segment: &Segment, scan: &Scan) -> Result<(), Error> {
         Stop::NoFrame(fault) | Stop::WrongFrame(fault) => {
             Err(Error::damaged(&segment.path, scan.end, fault.clone()))
         }
+    }
+}
+
+/// A sealed segment is read to its last byte, or damaged.
+pub(crate) fn read_to_end(segment: &Segment, scan: &Scan) -> Result<(), Error> {
+    match &scan.stop {
+        Stop::NoFrame(_) if scan.end == segment.end => Ok(()),
+        _ => whole(segment, scan),
+    }
+}
+
+/// Is `segment` the continuation of what ends `behind`?
+pub(crate) fn joins(behind: &Link, segment: &Segment) -> Result<(), Error> {
+    let before = Link::before(&segment.header);
+    let fault = if before.next() != behind.next() {
+        Fault::Lsn {
+            expected: behind.next(),
+            found: before.next(),
+        }
+    } else if before.chain != behind.chain {
+        Fault::Chain {
+            expected: behind.chain,
+            found: before.chain,
+        }
+    } else if before != *behind {
+        Fault::Field("end of the log before")
+    } else {
+        return Ok(());
+    };
+    Err(Error::damaged(&segment.path, 0, fault))
+}
+
+/// A folder without segments in which something was flushed once has lost it.
+pub(crate) fn not_empty(
+    dir: &Path,
+    segments: &[Segment],
+    flushed: Option<Flushed>,
+) -> Result<(), Error> {
+    match flushed
+        .and_then(|flushed| flushed.last)
+        .filter(|_| segments.is_empty())
+    {
+        Some(last) => Err(Error::damaged(dir, 0, Fault::Missing(last))),
+        None => Ok(()),
     }
 }

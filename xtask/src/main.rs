@@ -1,2 +1,44 @@
-//! Sets a fresh machine up and runs the project.
-fn main() {}
+//! Sets a fresh machine up and runs the project: `cargo xtask servers|test|demo`.
+
+mod cargo;
+mod demo;
+mod servers;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Sets a fresh machine up and runs the project")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what is missing: both server families, without containers, and what the build needs.
+    Servers,
+    /// Format, lints, and every test; the last lines are cargo test's own.
+    Test(test::Args),
+    /// A cluster of real servers, its commits, and what it does while processes are killed.
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let done: Result<()> = match Arguments::parse().verb {
+        Verb::Servers => servers::install(servers::Mysql::Wanted),
+        Verb::Test(args) => test::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -16,7 +16,7 @@ pub(crate) const VERSION: u16 = 1;
 const READABLE: std::ops::RangeInclusive<u16> = 1..=1;
 
 /// Bytes in front of the context.
-const FIXED: usize = 72;
+const FIXED: usize = 80;
 
 /// Bytes of the checksum behind it.
 const CRC: usize = 4;
@@ -48,6 +48,8 @@ pub(crate) struct Before {
     pub epoch: Option<Epoch>,
     /// Timestamp of the record before.
     pub timestamp: Option<Timestamp>,
+    /// First LSN of the segment before; `None` before the first.
+    pub base: Option<Lsn>,
     /// Length of the segment file before; 0 before the first.
     pub bytes: u64,
 }
@@ -76,6 +78,7 @@ impl SegmentHeader {
         out.u32(self.before.chain);
         out.u64(self.base.get());
         out.u64(self.before.timestamp.map_or(0, Timestamp::bits));
+        out.u64(self.before.base.map_or(0, Lsn::get));
         out.u64(self.before.bytes);
         out.u32(self.before.epoch.map_or(0, Epoch::get));
         out.u32(narrow(context.len()));
@@ -170,11 +173,14 @@ fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
     let chain = input.u32("chain")?;
     let base = Lsn::new(input.u64("base LSN")?).ok_or("base LSN")?;
     let timestamp = Timestamp::from_bits(input.u64("timestamp")?);
+    let before_base = Lsn::new(input.u64("base LSN of the segment before")?);
     let bytes = input.u64("length of the segment before")?;
+    let before_epoch = Epoch::new(input.u32("epoch")?);
     let before = Before {
         chain,
-        epoch: Epoch::new(input.u32("epoch")?),
+        epoch: before_epoch,
         timestamp,
+        base: before_base,
         bytes,
     };
     let context_len = input.u32("context length")?;

@@ -1,5 +1,14 @@
 //! The log as its callers see it, on a real file system.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
+mod cut;
+mod damage;
+mod find;
+mod hostile;
+mod model;
+mod refuse;
 mod round_trip;
+mod torn;

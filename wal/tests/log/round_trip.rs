@@ -118,7 +118,7 @@ fn a_lone_commit_costs_little_more_than_its_events() {
     let mut one = transaction(3, 0);
     one.events = Bytes::from(
         (0..200)
-            .map(|n: u32| (n * n * 7919 >> 3) as u8)
+            .map(|n: u32| ((n * n * 7919) >> 3) as u8)
             .collect::<Vec<_>>(),
     );
     let frame = append(&mut log, epoch(1), &[Body::Transaction(one)]);

@@ -1,11 +1,12 @@
 //! Records, frames and folders for the tests.
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use wal::{
-    BinlogPosition, Body, ClusterId, Epoch, EpochStart, Frame, FrameBuilder, Gtid, Incarnation,
-    Log, LogOptions, Lsn, Record, Timestamp, Transaction, TransactionClass,
+    BinlogPosition, Body, ClusterId, Epoch, EpochStart, Error, Frame, FrameBuilder, FrameHeader,
+    Gtid, Incarnation, Log, LogOptions, Lsn, Record, Timestamp, Transaction, TransactionClass,
 };
 
 pub const CLUSTER: ClusterId = ClusterId::from_bytes([7; 16]);
@@ -22,7 +23,17 @@ pub struct Folder {
 
 impl Folder {
     pub fn new() -> Folder {
-        let parent = tempfile::tempdir().unwrap();
+        Folder::in_temporary(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory, where the system offers it: for tests that restart some hundred times and want to
+    /// know about bytes, not about the disk.
+    pub fn fast() -> Folder {
+        let memory = tempfile::tempdir_in("/dev/shm");
+        Folder::in_temporary(memory.or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
+    fn in_temporary(parent: tempfile::TempDir) -> Folder {
         let path = parent.path().join("log");
         Folder {
             _parent: parent,
@@ -129,8 +140,49 @@ pub fn read_all(log: &Log) -> Vec<Record> {
     records
 }
 
-pub fn flip(path: &Path, bit: u64) {
-    let mut bytes = std::fs::read(path).unwrap();
-    bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
-    std::fs::write(path, bytes).unwrap();
+/// Overwrites bytes of a file in place.
+pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(bytes, offset).unwrap();
+}
+
+/// Where each frame of a segment file starts and ends.
+pub fn frames_in(path: &Path) -> Vec<(u64, u64)> {
+    let bytes = std::fs::read(path).unwrap();
+    let mut at = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    let mut frames = Vec::new();
+    while let Ok(header) = FrameHeader::decode(&bytes[at..]) {
+        let end = at + header.frame_len() as usize;
+        frames.push((at as u64, end as u64));
+        at = end;
+    }
+    frames
+}
+
+/// A log of one epoch: EpochStart, then `count` frames of one transaction each. Not synced.
+pub fn filled(folder: &Folder, count: u64, event_bytes: usize) -> Log {
+    let mut log = folder.create();
+    append(&mut log, epoch(1), &[Body::EpochStart(epoch_start("s1"))]);
+    for number in 1..=count {
+        append(
+            &mut log,
+            epoch(1),
+            &[Body::Transaction(transaction(number, event_bytes))],
+        );
+    }
+    log
+}
+
+/// The file name and offset of damage.
+pub fn damage<T: std::fmt::Debug>(result: Result<T, Error>) -> (String, u64) {
+    match result {
+        Err(Error::Damaged {
+            segment, offset, ..
+        }) => (segment, offset),
+        other => panic!("expected damage, found {other:?}"),
+    }
+}
+
+pub fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
 }

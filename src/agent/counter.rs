@@ -1,0 +1,209 @@
+//! The other half of a reign: reports in; commit point, ACKs and state out.
+//!
+//! A task of its own, so that an ACK never waits behind a transaction that is being read, stamped or
+//! compressed.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use wal::{Epoch, Lsn};
+
+use super::state::{AppliedWatch, Released, Shared, Topic};
+use super::{Error, Parts};
+use crate::ack::{Acknowledger, Shipped};
+use crate::cluster::{QuorumConfig, Shipper, Voter};
+use crate::log::Progress;
+use crate::quorum::{Reported, Tracker};
+use crate::ship::sender::PeerEvent;
+use crate::tail::AckSender;
+
+/// A quorum that lets COMMITs wait so long is worth an alarm.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the stamping half tells the counting half, in order.
+pub(super) enum FromStamper {
+    /// A frame goes to the log and the members.
+    Shipped(Shipped),
+    /// The tail was connected anew: acknowledge there from now on.
+    Connection(AckSender),
+    /// Commit needs these from now on (I6).
+    Configs(Vec<QuorumConfig>),
+    /// Say when everything up to here is committed.
+    WhenCommitted(Lsn, oneshot::Sender<()>),
+}
+
+pub(super) struct Counter {
+    pub shipper: Shipper,
+    pub me: Voter,
+    pub tracker: Tracker,
+    pub ack: AckSender,
+    pub shared: Shared,
+    pub applied: AppliedWatch,
+    pub commit: watch::Sender<Option<Lsn>>,
+    acknowledger: Acknowledger,
+    awaited: Vec<(Lsn, oneshot::Sender<()>)>,
+    tail: Option<Lsn>,
+}
+
+impl Counter {
+    pub fn new(
+        parts: &Parts,
+        shipper: Shipper,
+        me: Voter,
+        tracker: Tracker,
+        ack: AckSender,
+    ) -> (Counter, watch::Receiver<Option<Lsn>>) {
+        let (commit, watched) = watch::channel(None);
+        let counter = Counter {
+            shipper,
+            me,
+            tracker,
+            ack,
+            shared: parts.shared.clone(),
+            applied: parts.applied.clone(),
+            commit,
+            acknowledger: Acknowledger::default(),
+            awaited: Vec::new(),
+            tail: None,
+        };
+        (counter, watched)
+    }
+
+    /// Counts until stopped.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`], or this agent's own log failed.
+    pub async fn run(
+        mut self,
+        mut stamper: mpsc::Receiver<FromStamper>,
+        mut peers: mpsc::Receiver<PeerEvent>,
+        mut own: watch::Receiver<Progress>,
+        stop: CancellationToken,
+    ) -> Result<(), Error> {
+        let mut look = tokio::time::interval(PATIENCE);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut stuck_at = None;
+        let ended = loop {
+            tokio::select! {
+                () = stop.cancelled() => break Ok(()),
+                Some(told) = stamper.recv() => self.told(told),
+                Some(event) = peers.recv() => {
+                    if let Err(error) = self.heard(event) {
+                        break Err(error);
+                    }
+                }
+                changed = own.changed() => {
+                    if changed.is_err() {
+                        break Err(crate::log::Error::Stopped.into());
+                    }
+                    let progress = own.borrow_and_update().clone();
+                    if let Err(error) = self.flushed(&progress) {
+                        break Err(error);
+                    }
+                }
+                _ = look.tick() => {
+                    stuck_at = self.look(stuck_at);
+                    continue;
+                }
+            }
+            if let Err(error) = self.count().await {
+                break Err(error);
+            }
+        };
+        // Whoever was fenced hands out no token and acknowledges nothing (I3, I4).
+        self.acknowledger.fence();
+        self.shared.change(|state| {
+            state.released = None;
+            state.waiting_for.clear();
+            state.peers.clear();
+        });
+        ended
+    }
+
+    fn told(&mut self, told: FromStamper) {
+        match told {
+            FromStamper::Shipped(shipped) => {
+                self.tail = Some(shipped.last);
+                self.acknowledger.shipped(shipped);
+            }
+            FromStamper::Connection(ack) => self.ack = ack,
+            FromStamper::Configs(configs) => self.tracker.set_configs(configs),
+            FromStamper::WhenCommitted(lsn, done) => self.awaited.push((lsn, done)),
+        }
+    }
+
+    fn heard(&mut self, event: PeerEvent) -> Result<(), Error> {
+        match event {
+            PeerEvent::Reported { voter, reported, .. } => self.tracker.report(voter, reported),
+            PeerEvent::Fenced { member, promised } => {
+                tracing::warn!(peer = %member, epoch = %promised.epoch, "fenced by a newer reign");
+                return Err(Error::Fenced { by: member.to_string() });
+            }
+            PeerEvent::State { member, trouble } => self.shared.change(|state| {
+                match trouble {
+                    Some(trouble) => state.peers.insert(member, trouble),
+                    None => state.peers.remove(&member),
+                };
+            }),
+            PeerEvent::Broken(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn flushed(&mut self, progress: &Progress) -> Result<(), Error> {
+        if progress.promised != Some(self.shipper) {
+            return Err(Error::Fenced { by: self.me.member.to_string() });
+        }
+        let flushed = progress.reportable.map(|point| point.lsn);
+        self.tracker.report(self.me.clone(), Reported { flushed, applied: None });
+        Ok(())
+    }
+
+    async fn count(&mut self) -> Result<(), Error> {
+        let Some(commit) = self.tracker.commit() else { return Ok(()) };
+        self.commit.send_if_modified(|now| {
+            let more = *now < Some(commit);
+            *now = (*now).max(Some(commit));
+            more
+        });
+        for (_, done) in self.awaited.extract_if(.., |(lsn, _)| *lsn <= commit) {
+            let _ = done.send(());
+        }
+        let Some(release) = self.tracker.release() else { return Ok(()) };
+        let position = self.acknowledger.release(release);
+        if let Some((lsn, timestamp)) = self.acknowledger.released() {
+            // Before the ACK: a token asked for after COMMIT returned has to cover it.
+            let epoch: Epoch = self.shipper.epoch;
+            self.shared.change(|state| {
+                state.released = Some(Released { epoch, lsn, timestamp });
+            });
+            self.applied.set(Some((lsn, timestamp)));
+        }
+        if let Some(position) = position {
+            self.ack.acknowledge(&position).await?;
+            let text = position.to_string();
+            self.shared.change(|state| state.acknowledged = Some(text));
+        }
+        Ok(())
+    }
+
+    /// Once a second: does anything wait for the quorum? An alarm names for whom.
+    fn look(&self, stuck_at: Option<Lsn>) -> Option<Lsn> {
+        let waiting = self.acknowledger.waiting() > 0;
+        let tail = self.tail.filter(|_| waiting);
+        let stuck = tail.is_some() && stuck_at.is_some() && self.tracker.release() < stuck_at;
+        let behind = match tail {
+            Some(tail) if stuck => self.tracker.behind(tail),
+            _ => Vec::new(),
+        };
+        let names: Vec<_> = behind.into_iter().map(|voter| voter.member).collect();
+        let text = (!names.is_empty()).then(|| {
+            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            format!("COMMITs wait: the quorum lacks {}", names.join(", "))
+        });
+        self.shared.alarm(Topic::Quorum, text);
+        self.shared.change(|state| state.waiting_for = names);
+        tail
+    }
+}

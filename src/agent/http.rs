@@ -1,0 +1,188 @@
+//! The agent's HTTP: status, tokens, waiting, metrics, adoption of a restored replica.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use wal::{LogPoint, Lsn, Timestamp};
+
+use super::Parts;
+use super::state::AgentState;
+use crate::config::duration;
+use crate::report::MemberRole;
+use crate::token::Token;
+
+/// A wait is bounded: a client that went away holds its place no longer.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_DEFAULT: Duration = Duration::from_secs(1);
+
+/// Binds the HTTP port.
+pub(super) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("agent.http = {address:?} cannot be bound: is it in use?"))
+}
+
+/// Serves until `stop`.
+pub(super) async fn serve(listener: TcpListener, parts: Parts, stop: CancellationToken) {
+    let app = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(metrics))
+        .route("/v1/status", get(status))
+        .route("/v1/token", get(token))
+        .route("/v1/wait", get(wait))
+        .route("/v1/adopt", post(super::replica::adopt))
+        .with_state(parts);
+    // Open connections (a wait may last a minute) are dropped at the stop, not waited for.
+    let served = axum::serve(listener, app);
+    tokio::select! {
+        () = stop.cancelled() => {}
+        ended = served => if let Err(error) = ended {
+            tracing::error!(error = %error, "HTTP has stopped");
+        }
+    }
+}
+
+/// An answer that says why not, as JSON.
+pub(super) fn refuse(status: StatusCode, error: impl ToString) -> Response {
+    (status, Json(json!({ "error": error.to_string() }))).into_response()
+}
+
+#[derive(Serialize)]
+struct Status {
+    #[serde(flatten)]
+    state: AgentState,
+    cluster: wal::ClusterId,
+    incarnation: wal::Incarnation,
+    promised: Option<crate::cluster::Shipper>,
+    written: Option<LogPoint>,
+    flushed: Option<LogPoint>,
+    visible: Option<Lsn>,
+    applied: Option<Lsn>,
+    applied_timestamp: Option<Timestamp>,
+    no_room: bool,
+}
+
+async fn status(State(parts): State<Parts>) -> Json<Status> {
+    let progress = parts.log.progress().borrow().clone();
+    let applied = parts.applied.now();
+    Json(Status {
+        state: parts.shared.now(),
+        cluster: parts.log.cluster(),
+        incarnation: parts.log.incarnation(),
+        promised: progress.promised,
+        written: progress.written,
+        flushed: progress.flushed,
+        visible: progress.visible,
+        applied: applied.map(|(lsn, _)| lsn),
+        applied_timestamp: applied.map(|(_, timestamp)| timestamp),
+        no_room: progress.no_room,
+    })
+}
+
+/// A token that covers everything acknowledged before this request came.
+async fn token(State(parts): State<Parts>) -> Response {
+    let state = parts.shared.now();
+    match state.released {
+        Some(released) => {
+            let token = Token {
+                cluster: parts.log.cluster(),
+                epoch: released.epoch,
+                timestamp: released.timestamp,
+            };
+            Json(json!({ "token": token.to_string() })).into_response()
+        }
+        None => {
+            let why = format!(
+                "{} hands out no token now: it is {:?} and {}; ask the source's agent",
+                state.name, state.role, state.phase
+            );
+            refuse(StatusCode::SERVICE_UNAVAILABLE, why)
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wait {
+    after: String,
+    timeout: Option<String>,
+}
+
+/// 200 as soon as this member's server has applied everything that the token covers.
+async fn wait(State(parts): State<Parts>, Query(wait): Query<Wait>) -> Response {
+    let token = match Token::parse(&wait.after, parts.log.cluster()) {
+        Ok(token) => token,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
+    };
+    let patience = match wait.timeout.as_deref().map(duration).transpose() {
+        Ok(patience) => patience.unwrap_or(WAIT_DEFAULT).min(WAIT_MAX),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
+    };
+    if parts.shared.now().role == MemberRole::Witness {
+        let why = format!("{} is a witness: it applies nothing", parts.config.name);
+        return refuse(StatusCode::CONFLICT, why);
+    }
+    let mut applied = parts.applied.watch();
+    let reached = |applied: &crate::ship::serve::AppliedPoint| {
+        applied.is_some_and(|(_, timestamp)| timestamp >= token.timestamp)
+    };
+    let deadline = Instant::now() + patience;
+    let waited = timeout_at(deadline, applied.wait_for(reached)).await;
+    let found = match &waited {
+        Ok(Ok(found)) => **found,
+        _ => parts.applied.now(),
+    };
+    let place = json!({
+        "applied": found.map(|(lsn, _)| lsn),
+        "applied_timestamp": found.map(|(_, timestamp)| timestamp),
+    });
+    if matches!(waited, Ok(Ok(_))) {
+        return Json(place).into_response();
+    }
+    late(&parts, &token, found.map(|(lsn, _)| lsn))
+}
+
+fn late(parts: &Parts, token: &Token, applied: Option<Lsn>) -> Response {
+    let visible = parts.log.progress().borrow().visible;
+    let number = |lsn: Option<Lsn>| lsn.map_or(0, Lsn::get);
+    let state = parts.shared.now();
+    let body = json!({
+        "error": format!(
+            "{} has not applied timestamp {} yet; it is {}", state.name, token.timestamp, state.phase
+        ),
+        "lag_records": number(visible).saturating_sub(number(applied)),
+        "applied": applied,
+        "commit": visible,
+        "alarms": state.alarms,
+    });
+    (StatusCode::GATEWAY_TIMEOUT, Json(body)).into_response()
+}
+
+async fn metrics(State(parts): State<Parts>) -> Response {
+    let progress = parts.log.progress().borrow().clone();
+    let state = parts.shared.now();
+    let lsn = |lsn: Option<Lsn>| lsn.map_or(0.0, |lsn| lsn.get() as f64);
+    let point = |point: Option<LogPoint>| lsn(point.map(|point| point.lsn));
+    metrics::gauge!("plimsoll_log_written_lsn").set(point(progress.written));
+    metrics::gauge!("plimsoll_log_flushed_lsn").set(point(progress.flushed));
+    metrics::gauge!("plimsoll_commit_lsn").set(lsn(progress.visible));
+    metrics::gauge!("plimsoll_applied_lsn").set(lsn(parts.applied.now().map(|(lsn, _)| lsn)));
+    metrics::gauge!("plimsoll_alarms").set(state.alarms.len() as f64);
+    let view = parts.view.borrow().clone();
+    for member in view.iter().flat_map(|view| &view.members) {
+        let waiting = f64::from(u8::from(state.waiting_for.contains(&member.member)));
+        let name = member.member.to_string();
+        metrics::gauge!("plimsoll_quorum_waits_for", "member" => name).set(waiting);
+    }
+    parts.exporter.render().into_response()
+}

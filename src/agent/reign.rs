@@ -1,0 +1,450 @@
+//! A reign: the tail's transactions stamped, logged and shipped, until something ends it.
+//!
+//! Three kinds of tasks: this one (tail, stamp, hand to log and window), the counter (reports, commit
+//! point, ACKs), and one sender a member. Facts flow back as channels: the commit point as a watch,
+//! the end of any of them as the end of the reign.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use wal::{BinlogPosition, Body, EpochStart, Lsn, Timestamp, Transaction};
+
+use super::counter::{Counter, FromStamper};
+use super::resume::{Known, Resume};
+use super::source::Sessions;
+use super::state::Topic;
+use super::{Error, Parts, guard, tailing};
+use crate::apply;
+use crate::backoff::Backoff;
+use crate::cluster::{ErrorClass, Grant, MemberName, QuorumConfig, Voter, causes};
+use crate::config::AgentServer;
+use crate::log::{Append, Refusal, Standing};
+use crate::quorum::Tracker;
+use crate::report::{self, MemberRole, View};
+use crate::server::{self, Session};
+use crate::ship::sender::{self, SenderContext};
+use crate::ship::Window;
+use crate::stamp::{Stamped, Stamper};
+use crate::tail::{AckSender, Tail, Tailed};
+use crate::timestamp::TimestampClient;
+
+/// Frames shipped and not yet seen by the counter.
+const SHIPPED_QUEUE: usize = 1024;
+
+/// Reports not yet counted, of all members.
+const REPORT_QUEUE: usize = 256;
+
+/// An idle source writes a heartbeat as often: it shows that a commit still finds its quorum.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Transactions that are stamped together: they were waiting already (I1, I11).
+const BATCH_BYTES: usize = 1 << 20;
+const BATCH_COUNT: usize = 1024;
+
+/// While the recovered tail is not yet committed, how often is looked whether it is.
+const OPENING: Duration = Duration::from_millis(5);
+
+/// Pauses while timestamps, the tail or the coordinator do not answer.
+const TIMESTAMP_PAUSE_MIN: Duration = Duration::from_millis(5);
+const TIMESTAMP_PAUSE_MAX: Duration = Duration::from_millis(500);
+const TAIL_PAUSE_MIN: Duration = Duration::from_millis(20);
+const TAIL_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// What a reign begins with.
+pub(super) struct Begun {
+    pub grant: Grant,
+    pub standing: Standing,
+    pub start: EpochStart,
+    pub resume: Resume,
+    pub tail: Tail,
+    pub ack: AckSender,
+    pub sessions: Sessions,
+    pub uuid: String,
+}
+
+/// Runs the reign; gives the sessions back, for the next one.
+pub(super) async fn run(
+    parts: &Parts,
+    server: &AgentServer,
+    timestamps: &TimestampClient,
+    begun: Begun,
+    stop: &CancellationToken,
+) -> (Option<Sessions>, Result<(), Error>) {
+    let term = stop.child_token();
+    let Begun { grant, standing, start, resume, tail, ack, sessions, uuid } = begun;
+    let Sessions { mut control, guard: guard_session } = sessions;
+    let me = Voter { member: parts.config.name.clone(), incarnation: parts.log.incarnation() };
+    let first = Lsn::after(standing.tail.map(|tail| tail.lsn));
+    let tracker = Tracker::new(grant.commit.clone(), first, me.member.clone(), grant.ack);
+    let (counter, commit) = Counter::new(parts, grant.shipper, me, tracker, ack);
+    let (to_counter, from_stamper) = mpsc::channel(SHIPPED_QUEUE);
+    let (events, heard) = mpsc::channel(REPORT_QUEUE);
+    let window = Arc::new(Window::new(standing.tail));
+    let own = parts.log.progress();
+    let mut counting = tokio::spawn(counter.run(from_stamper, heard, own, term.clone()));
+    let guarding = tokio::spawn(guard::run(
+        guard_session,
+        server.connection.clone(),
+        parts.shared.clone(),
+        term.clone(),
+    ));
+    let grant = Arc::new(grant);
+    let context = SenderContext {
+        identity: parts.identity.clone(),
+        grant: grant.clone(),
+        log: parts.log.clone(),
+        window: window.clone(),
+        commit: commit.clone(),
+        events,
+    };
+    let mut senders = send_to_all(&context, &parts.config.name, &term);
+    drop(context);
+    let (refusals, refused) = mpsc::channel(1);
+    let epoch = grant.shipper.epoch;
+    let mut reign = Reign {
+        parts,
+        server,
+        timestamps,
+        grant: &grant,
+        stamper: Stamper::new(epoch, standing.tail, standing.chain, standing.last_timestamp),
+        window,
+        commit,
+        to_counter,
+        refusals,
+        before: standing.tail,
+        resume,
+        uuid,
+        configs: grant.commit.clone(),
+        duties: JoinSet::new(),
+    };
+    let ended = tokio::select! {
+        ended = reign.run(tail, start, &mut control, refused) => ended,
+        ended = &mut counting => ended.unwrap_or(Err(Error::RoleTask)),
+        () = stop.cancelled() => Ok(()),
+    };
+    drop(reign);
+    term.cancel();
+    if !counting.is_finished() {
+        let _ = counting.await;
+    }
+    while senders.join_next().await.is_some() {}
+    let sessions = guarding.await.ok().flatten().map(|guard| Sessions { control, guard });
+    (sessions, ended)
+}
+
+fn send_to_all(
+    context: &SenderContext,
+    me: &MemberName,
+    term: &CancellationToken,
+) -> JoinSet<()> {
+    let mut senders = JoinSet::new();
+    for member in context.grant.members.iter().filter(|member| member.member != *me) {
+        senders.spawn(sender::keep(member.clone(), context.clone(), term.clone()));
+    }
+    senders
+}
+
+struct Reign<'a> {
+    parts: &'a Parts,
+    server: &'a AgentServer,
+    timestamps: &'a TimestampClient,
+    grant: &'a Grant,
+    stamper: Stamper,
+    window: Arc<Window>,
+    commit: watch::Receiver<Option<Lsn>>,
+    to_counter: mpsc::Sender<FromStamper>,
+    refusals: mpsc::Sender<Refusal>,
+    before: Option<wal::LogPoint>,
+    /// Where a lost tail connection would go on.
+    resume: Resume,
+    uuid: String,
+    /// The rules that commit needs, as last told to the counter.
+    configs: Vec<QuorumConfig>,
+    /// What is told to the coordinator once something is committed.
+    duties: JoinSet<Result<(), Error>>,
+}
+
+impl Reign<'_> {
+    async fn run(
+        &mut self,
+        mut tail: Tail,
+        start: EpochStart,
+        control: &mut Session,
+        mut refused: mpsc::Receiver<Refusal>,
+    ) -> Result<(), Error> {
+        let position = start.position.clone();
+        let first = self.ship(vec![Body::EpochStart(start)]).await?;
+        self.complete_when_committed(first).await?;
+        let mut opening = Opening::new(server::binlog_end(control).await?, position);
+        let mut view = self.parts.view.clone();
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeat.reset();
+        loop {
+            tokio::select! {
+                tailed = tail.next() => match tailed {
+                    Ok(tailed) => {
+                        self.take_batch(&mut tail, tailed).await?;
+                        heartbeat.reset();
+                    }
+                    Err(error) => tail = self.tail_again(error.into(), control).await?,
+                },
+                Some(refusal) = refused.recv() => return Err(self.refused(refusal)),
+                Some(done) = self.duties.join_next() => done.unwrap_or(Err(Error::RoleTask))?,
+                Ok(()) = view.changed() => {
+                    let view = view.borrow_and_update().clone();
+                    self.follow_change(view).await?;
+                }
+                _ = heartbeat.tick() => {
+                    // The stamper fills in the timestamp that it closes.
+                    let closed = Timestamp::from_bits(1).ok_or(Error::RoleTask)?;
+                    self.ship(vec![Body::Heartbeat { closed }]).await?;
+                }
+                () = tokio::time::sleep(OPENING), if !opening.done => {}
+            }
+            if !opening.done {
+                let reached = tail.position().clone();
+                self.open(&mut opening, reached, control).await?;
+            }
+        }
+    }
+
+    /// Stamps and ships `first` and whatever else has arrived already, as one run.
+    async fn take_batch(&mut self, tail: &mut Tail, first: Tailed) -> Result<(), Error> {
+        let mut bodies = Vec::new();
+        let (mut bytes, mut next) = (0, Some(first));
+        while let Some(tailed) = next.take() {
+            match tailed {
+                Tailed::Transaction(transaction, _) => {
+                    bytes += transaction.events.len();
+                    self.resume = behind(&transaction);
+                    bodies.push(Body::Transaction(transaction));
+                }
+                Tailed::FormatDescription { position, event } => {
+                    bodies.push(Body::FormatDescription { position, event });
+                }
+                Tailed::Heartbeat { .. } | Tailed::Rotated(_) => {}
+            }
+            if bytes < BATCH_BYTES && bodies.len() < BATCH_COUNT {
+                next = tail.try_next()?;
+            }
+        }
+        if !bodies.is_empty() {
+            self.ship(bodies).await?;
+        }
+        Ok(())
+    }
+
+    /// Stamps `bodies` and hands them to the log and to every member; gives the last one's number.
+    async fn ship(&mut self, bodies: Vec<Body>) -> Result<Lsn, Error> {
+        let timestamps = self.take_timestamps(bodies.len()).await?;
+        let shipper = self.grant.shipper;
+        let mut last = self.stamper.next();
+        for Stamped { frame, shipped } in self.stamper.stamp(bodies, timestamps)? {
+            last = shipped.last;
+            self.tell(FromStamper::Shipped(shipped)).await?;
+            let before = self.before.replace(frame.last());
+            self.window.push(frame.clone());
+            let commit = *self.commit.borrow();
+            let (frames, refusals) = (vec![frame], self.refusals.clone());
+            self.parts.log.append(Append { shipper, before, frames, commit, refusals }).await?;
+        }
+        let mut progress = self.parts.log.progress();
+        while !self.window.shrink(progress.borrow_and_update().written) {
+            progress.changed().await.map_err(|_| crate::log::Error::Stopped)?;
+        }
+        Ok(last)
+    }
+
+    async fn take_timestamps(&self, count: usize) -> Result<Vec<Timestamp>, Error> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let mut pause = Backoff::new(TIMESTAMP_PAUSE_MIN, TIMESTAMP_PAUSE_MAX);
+        let mut alarmed = false;
+        loop {
+            let error = match self.timestamps.take(count).await {
+                Ok(run) => {
+                    if alarmed {
+                        self.parts.shared.alarm(Topic::Timestamps, None);
+                    }
+                    return Ok(run.iter().collect());
+                }
+                Err(error) => error,
+            };
+            if error.class() == ErrorClass::Fatal {
+                return Err(error.into());
+            }
+            alarmed = true;
+            let text = format!("COMMITs wait: no timestamps: {}", causes(&error));
+            self.parts.shared.alarm(Topic::Timestamps, Some(text));
+            pause.wait().await;
+        }
+    }
+
+    async fn tell(&self, told: FromStamper) -> Result<(), Error> {
+        // The counter ends only with an error of its own, which `run` reports.
+        self.to_counter.send(told).await.map_err(|_| Error::RoleTask)
+    }
+
+    async fn when_committed(&self, lsn: Lsn) -> Result<oneshot::Receiver<()>, Error> {
+        let (done, committed) = oneshot::channel();
+        self.tell(FromStamper::WhenCommitted(lsn, done)).await?;
+        Ok(committed)
+    }
+
+    /// The store learns that this epoch is complete: later fences need not satisfy older rules (I6).
+    async fn complete_when_committed(&mut self, lsn: Lsn) -> Result<(), Error> {
+        let committed = self.when_committed(lsn).await?;
+        let (link, shipper) = (self.parts.link.clone(), self.grant.shipper);
+        self.duties.spawn(async move {
+            if committed.await.is_err() {
+                return Ok(());
+            }
+            tracing::info!(epoch = %shipper.epoch, %lsn, "epoch start committed");
+            persist(|| link.epoch_complete(shipper, lsn)).await
+        });
+        Ok(())
+    }
+
+    /// A joint change (I6): commit under old and new, log the Membership record, go over to the new
+    /// when that is committed under both, and only then tell the store.
+    async fn follow_change(&mut self, view: Option<View>) -> Result<(), Error> {
+        let Some(view) = view.filter(|view| view.shipper == Some(self.grant.shipper)) else {
+            return Ok(());
+        };
+        let Some(new) = view.joint().filter(|_| view.config != self.configs).cloned() else {
+            return Ok(());
+        };
+        tracing::info!(generation = new.generation, "changing the members under both rules");
+        self.configs.clone_from(&view.config);
+        self.tell(FromStamper::Configs(view.config)).await?;
+        let record = serde_json::to_vec(&new).expect("a rule is plain data");
+        let lsn = self.ship(vec![Body::Membership(record.into())]).await?;
+        let committed = self.when_committed(lsn).await?;
+        let (link, shipper) = (self.parts.link.clone(), self.grant.shipper);
+        let to_counter = self.to_counter.clone();
+        self.duties.spawn(async move {
+            if committed.await.is_err() {
+                return Ok(());
+            }
+            let generation = new.generation;
+            let over = FromStamper::Configs(vec![new]);
+            to_counter.send(over).await.map_err(|_| Error::RoleTask)?;
+            tracing::info!(generation, %lsn, "the change is committed under both rules");
+            persist(|| link.config_committed(shipper, generation)).await
+        });
+        Ok(())
+    }
+
+    fn refused(&self, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Fenced { .. } => Error::Fenced { by: self.parts.config.name.to_string() },
+            other => Error::Log(crate::log::Error::Refused(other)),
+        }
+    }
+
+    /// A lost connection to the same server process is made anew, where the log ends. A restarted
+    /// server is a new shipper start (I17): that the session of before still answers proves it is not.
+    async fn tail_again(&mut self, error: Error, control: &mut Session) -> Result<Tail, Error> {
+        if error.class() == ErrorClass::Fatal {
+            return Err(error);
+        }
+        tracing::warn!(error = causes(&error), "the tail was lost");
+        let mut pause = Backoff::new(TAIL_PAUSE_MIN, TAIL_PAUSE_MAX);
+        let replica = self.parts.replica_uuid();
+        loop {
+            pause.wait().await;
+            if control.ping().await.is_err() {
+                return Err(Error::Restarted);
+            }
+            match tailing::open(self.server, control, &self.uuid, &replica, &self.resume).await {
+                Ok(opened) => {
+                    self.tell(FromStamper::Connection(opened.ack)).await?;
+                    tracing::info!(position = %opened.position, "tailing again");
+                    return Ok(opened.tail);
+                }
+                Err(error) if error.class() == ErrorClass::Fatal => return Err(error),
+                Err(error) => tracing::warn!(error = causes(&error), "the tail is still lost"),
+            }
+        }
+    }
+
+    /// Opens the server for writing once its recovered tail is committed (design.md section 5).
+    async fn open(
+        &self,
+        opening: &mut Opening,
+        reached: BinlogPosition,
+        control: &mut Session,
+    ) -> Result<(), Error> {
+        if opening.committed.is_none() && reached >= opening.end {
+            let shipped = self.before.map_or(Lsn::FIRST, |point| point.lsn);
+            opening.committed = Some(self.when_committed(shipped).await?);
+        }
+        let Some(committed) = &mut opening.committed else { return Ok(()) };
+        match committed.try_recv() {
+            Ok(()) => {}
+            Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
+            Err(oneshot::error::TryRecvError::Closed) => return Err(Error::RoleTask),
+        }
+        let epoch = self.grant.shipper.epoch;
+        // I8: before it is opened, its checkpoint says what it is.
+        let (cluster, me) = (self.parts.log.cluster(), &self.parts.config.name);
+        apply::mark_source(control, cluster, me, epoch, &opening.from).await?;
+        server::set_read_only(control, false).await?;
+        opening.done = true;
+        self.parts.shared.change(|state| state.serving = true);
+        self.parts.shared.phase(MemberRole::Source, "shipping");
+        Ok(())
+    }
+}
+
+/// The recovered tail of the server, on its way to being committed.
+struct Opening {
+    /// The binlog's end when the reign began.
+    end: BinlogPosition,
+    /// Where the reign began.
+    from: BinlogPosition,
+    committed: Option<oneshot::Receiver<()>>,
+    done: bool,
+}
+
+impl Opening {
+    fn new(end: BinlogPosition, from: BinlogPosition) -> Opening {
+        Opening { end, from, committed: None, done: false }
+    }
+}
+
+fn behind(transaction: &Transaction) -> Resume {
+    Resume::Behind {
+        from: transaction.start.clone(),
+        known: Some(Known {
+            end: transaction.end.clone(),
+            gtid: transaction.gtid.clone(),
+            end_crc: Some(transaction.end_crc),
+        }),
+        end: transaction.end.clone(),
+    }
+}
+
+/// Tells the coordinator until it has noted it: commits do not wait for that.
+async fn persist<F>(mut tell: impl FnMut() -> F) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), report::Error>>,
+{
+    let mut pause = Backoff::new(TAIL_PAUSE_MIN, TAIL_PAUSE_MAX);
+    loop {
+        match tell().await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.class() == ErrorClass::Fenced => {
+                return Err(Error::Fenced { by: "the coordinator".to_owned() });
+            }
+            Err(error) => {
+                tracing::debug!(error = causes(&error), "the coordinator does not answer");
+                pause.wait().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The replica's agent: the applier, and what it tells.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use wal::Lsn;
+
+use super::http::refuse;
+use super::state::Topic;
+use super::{Error, Parts};
+use crate::apply::{self, Applied, Applier, ApplierOptions, ApplierState, At, Limits};
+use crate::cluster::causes;
+use crate::config::AgentServer;
+use crate::report::MemberRole;
+
+/// Applies what is visible until `stop`. An applier that stopped by an error stays stopped, with its
+/// reason as an alarm, until the agent is restarted or the replica is adopted anew: the log goes on.
+pub(super) async fn run(
+    parts: Parts,
+    server: AgentServer,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    parts.shared.phase(MemberRole::Replica, "following");
+    let (visible, watched) = watch::channel(None);
+    let options = ApplierOptions {
+        member: parts.config.name.clone(),
+        server: server.connection.clone(),
+        replica_binlog: server.replica_binlog,
+        limits: Limits::default(),
+    };
+    let (applied_to, mut applied) = watch::channel(Applied::unknown());
+    let applier = Applier::new(options, parts.log.reader().clone(), watched, applied_to);
+    let feeding = feed(parts.clone(), visible);
+    let telling = async {
+        loop {
+            let now = applied.borrow_and_update().clone();
+            tell(&parts, &now);
+            if applied.changed().await.is_err() {
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let applying = applier.run(stop.clone());
+    tokio::select! {
+        () = feeding => {}
+        () = telling => {}
+        // Stopped by an error it stays stopped; `telling` has said why.
+        _ = applying => {
+            tell(&parts, &applied.borrow());
+            stop.cancelled().await;
+        }
+    }
+    parts.shared.change(|state| state.serving = false);
+    Ok(())
+}
+
+/// What may be applied, from the log's thread (I4).
+async fn feed(parts: Parts, visible: watch::Sender<Option<Lsn>>) {
+    let mut progress = parts.log.progress();
+    loop {
+        let now = progress.borrow_and_update().visible;
+        visible.send_if_modified(|visible| {
+            let changed = *visible != now;
+            *visible = now;
+            changed
+        });
+        if progress.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn tell(parts: &Parts, applied: &Applied) {
+    parts.applied.set(applied.lsn.zip(applied.timestamp));
+    let (phase, alarm) = match &applied.state {
+        ApplierState::Running => ("following", None),
+        ApplierState::Retrying(why) => {
+            ("waiting for its server", Some(format!("the server does not take rows now: {why}")))
+        }
+        ApplierState::Stopped(why) => {
+            ("applier stopped", Some(format!("the applier has stopped: {why}")))
+        }
+    };
+    parts.shared.phase(MemberRole::Replica, phase);
+    parts.shared.alarm(Topic::Applier, alarm);
+    let serving = applied.state == ApplierState::Running && applied.lsn.is_some();
+    parts.shared.change(|state| state.serving = serving);
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Adopt {
+    /// GTID set, or `FILE:POS`.
+    at: String,
+}
+
+/// Declares where a restored replica stands (`plimsoll adopt`).
+pub(super) async fn adopt(State(parts): State<Parts>, Json(adopt): Json<Adopt>) -> Response {
+    let Some(server) = &parts.config.server else {
+        return refuse(StatusCode::CONFLICT, "a witness has no server");
+    };
+    if parts.shared.now().role != MemberRole::Replica {
+        return refuse(StatusCode::CONFLICT, "only a replica can be adopted");
+    }
+    let at: At = match adopt.at.parse() {
+        Ok(at) => at,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, causes(&error)),
+    };
+    let visible = parts.log.progress().borrow().visible;
+    let (reader, me) = (parts.log.reader(), &parts.config.name);
+    match Box::pin(apply::adopt(reader, &server.connection, me, visible, at)).await {
+        Ok(lsn) => Json(json!({ "lsn": lsn })).into_response(),
+        Err(error) => refuse(StatusCode::CONFLICT, causes(&error)),
+    }
+}

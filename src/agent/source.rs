@@ -1,0 +1,228 @@
+//! The source's agent: one reign after another.
+//!
+//! A reign starts with a grant, a fence, an adopted log and a tail that stands exactly behind it (I5 to
+//! I7, I17), in this order; `reign` then runs it. Whatever ends it, the next one starts the same way.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use wal::EpochStart;
+
+use super::reign::{self, Begun};
+use super::resume::{Resume, resume};
+use super::state::Topic;
+use super::{Error, Parts, tailing};
+use crate::backoff::Backoff;
+use crate::cluster::{ErrorClass, Grant, Voter, causes};
+use crate::config::AgentServer;
+use crate::log::Standing;
+use crate::report::MemberRole;
+use crate::server::{self, Session, Severity};
+use crate::ship::fence::Fencing;
+use crate::ship::{self, fetch, message};
+use crate::timestamp::TimestampClient;
+
+/// Pauses between starts of a reign.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// A server that does not answer a connection attempt.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// SQL sessions to the server, kept open between reigns: waiting COMMITs may use up every connection.
+pub(super) struct Sessions {
+    /// For positions and for opening the server.
+    pub control: Session,
+    /// For the guard, which asks each second and must not wait behind the other.
+    pub guard: Session,
+}
+
+/// Runs reigns until `stop`.
+///
+/// # Errors
+/// None that a later attempt could mend; those are alarms, and tried again.
+pub(super) async fn run(
+    parts: Parts,
+    server: AgentServer,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let timestamps =
+        TimestampClient::new(parts.config.timestamps.clone(), parts.identity.clone())?;
+    let mut pause = Backoff::new(PAUSE_MIN, PAUSE_MAX);
+    let mut sessions = None;
+    loop {
+        let ended = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            ended = one(&parts, &server, &timestamps, &mut sessions, &mut pause, &stop) => ended,
+        };
+        let Err(error) = ended else { return Ok(()) };
+        let text = causes(&error);
+        match error.class() {
+            ErrorClass::Fatal => parts.shared.alarm(Topic::Source, Some(text)),
+            ErrorClass::Retry if matches!(error, Error::NotASource { .. }) => {
+                parts.shared.alarm(Topic::Source, Some(text));
+            }
+            _ => tracing::warn!(error = text, "the reign ended; starting another"),
+        }
+        parts.shared.change(|state| state.serving = false);
+        let log_is_gone = matches!(
+            &error,
+            Error::Log(error) | Error::Ship(ship::Error::Log(error))
+                if error.class() == ErrorClass::Fatal
+        );
+        if log_is_gone {
+            return Err(error);
+        }
+        parts.shared.phase(MemberRole::Source, "waiting to start again");
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = pause.wait() => {}
+        }
+    }
+}
+
+/// One reign, from the first connection to its end.
+async fn one(
+    parts: &Parts,
+    server: &AgentServer,
+    timestamps: &TimestampClient,
+    sessions: &mut Option<Sessions>,
+    pause: &mut Backoff,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    parts.shared.phase(MemberRole::Source, "connecting to the server");
+    let mut open = prepare(sessions.take(), server).await?;
+    let identity = server::identity(&mut open.control).await?;
+    parts.shared.phase(MemberRole::Source, "waiting for an epoch");
+    let grant = parts.link.grant(parts.log.incarnation()).await?;
+    let epoch = grant.shipper.epoch;
+    tracing::info!(%epoch, "granted");
+    parts.shared.phase(MemberRole::Source, format!("fencing for epoch {epoch}"));
+    let standing = adopt(parts, &grant).await?;
+    parts.shared.phase(MemberRole::Source, format!("starting epoch {epoch}"));
+    let resume = resume(standing.context.as_ref(), &identity.uuid)?;
+    let opened = tailing::open(server, &mut open.control, &identity.uuid, &parts.replica_uuid(), &resume)
+        .await?;
+    let start = EpochStart {
+        member: parts.config.name.to_string(),
+        server_uuid: identity.uuid.clone(),
+        server_version: identity.version.clone(),
+        position: opened.position.clone(),
+        last_gtid: standing.context.as_ref().and_then(|context| context.last_gtid.clone()),
+        end_crc: standing.context.as_ref().and_then(|context| context.end_crc),
+        format_description: opened.tail.format_description().clone(),
+    };
+    let resume = match resume {
+        Resume::First => {
+            let end = opened.position.clone();
+            Resume::Behind { from: end.clone(), known: None, end }
+        }
+        behind @ Resume::Behind { .. } => behind,
+    };
+    parts.shared.alarm(Topic::Source, None);
+    pause.reset();
+    let begun = Begun {
+        grant,
+        standing,
+        start,
+        resume,
+        tail: opened.tail,
+        ack: opened.ack,
+        sessions: open,
+        uuid: identity.uuid,
+    };
+    let (back, ended) = reign::run(parts, server, timestamps, begun, stop).await;
+    *sessions = back;
+    ended
+}
+
+/// Sessions that answer, and a server that can be a source.
+async fn prepare(sessions: Option<Sessions>, server: &AgentServer) -> Result<Sessions, Error> {
+    let kept = match sessions {
+        Some(mut kept) => {
+            let alive = kept.control.ping().await.is_ok() && kept.guard.ping().await.is_ok();
+            alive.then_some(kept)
+        }
+        None => None,
+    };
+    let mut sessions = match kept {
+        Some(kept) => kept,
+        None => {
+            let control = Session::connect(&server.connection, CONNECT).await?;
+            let guard = Session::connect(&server.connection, CONNECT).await?;
+            Sessions { control, guard }
+        }
+    };
+    server::enable_semi_sync(&mut sessions.control).await?;
+    server::create_schema(&mut sessions.control).await?;
+    let problems = server::check_source(&mut sessions.control, 0).await?;
+    let fatal: Vec<String> = problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Fatal)
+        .map(|problem| format!("{}; {}", problem.what, problem.way_out))
+        .collect();
+    if !fatal.is_empty() {
+        let (host, port) = (server.connection.host.clone(), server.connection.port);
+        return Err(Error::NotASource { host, port, problems: fatal.join(". ") });
+    }
+    for problem in problems {
+        tracing::warn!(problem = problem.what, way_out = problem.way_out, "source check");
+    }
+    Ok(sessions)
+}
+
+/// Fences, chooses, fetches: this log then is the chosen one, flushed (I5 to I7).
+async fn adopt(parts: &Parts, grant: &Grant) -> Result<Standing, Error> {
+    let me = Voter { member: parts.config.name.clone(), incarnation: parts.log.incarnation() };
+    let own = parts.log.promise(grant.shipper).await?;
+    let own = message::Standing { voter: me.clone(), tail: own.tail, epochs: own.epochs };
+    let mut fencing = Fencing::start(grant.clone(), own, &parts.identity);
+    loop {
+        let chosen = {
+            let chosen = fencing.chosen();
+            tokio::pin!(chosen);
+            let patience = tokio::time::sleep(Duration::from_secs(2));
+            tokio::pin!(patience);
+            tokio::select! {
+                chosen = &mut chosen => Some(chosen?),
+                () = &mut patience => None,
+            }
+        };
+        let Some(chosen) = chosen else {
+            show_missing(parts, &fencing);
+            continue;
+        };
+        parts.shared.alarm(Topic::Quorum, None);
+        let from = grant.members.iter().find(|member| member.member == chosen.voter.member);
+        let from = from.filter(|_| chosen.voter != me);
+        match fetch::adopt(&parts.log, grant.shipper, &chosen, from, &parts.identity).await {
+            Ok(()) => {
+                tracing::info!(epoch = %grant.shipper.epoch, from = %chosen.voter.member,
+                    tail = ?chosen.tail, "adopted");
+                return Ok(parts.log.standing().await?);
+            }
+            Err(error) if error.class() == ErrorClass::Reconnect => {
+                tracing::warn!(peer = %chosen.voter.member, error = causes(&error),
+                    "the chosen log was lost on the way");
+                fencing.lost(&chosen.voter.member);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn show_missing(parts: &Parts, fencing: &Fencing) {
+    let missing = fencing.missing();
+    let names: Vec<String> = missing
+        .iter()
+        .map(|(member, trouble)| match trouble {
+            Some(trouble) => format!("{member} ({trouble})"),
+            None => member.to_string(),
+        })
+        .collect();
+    let text = format!("the new epoch waits for promises; missing: {}", names.join(", "));
+    parts.shared.alarm(Topic::Quorum, Some(text));
+    parts.shared.change(|state| {
+        state.waiting_for = missing.into_iter().map(|(member, _)| member).collect();
+    });
+}

@@ -1,0 +1,206 @@
+//! What an agent tells of itself: one value, watched by HTTP and the coordinator link.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use wal::{Epoch, Lsn, Timestamp};
+
+use super::Parts;
+use crate::cluster::MemberName;
+use crate::config::AgentConfig;
+use crate::report::{Mark, MemberRole, Report};
+use crate::ship::serve::AppliedPoint;
+
+/// Why something needs a person, by topic: a topic has one alarm at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Topic {
+    /// Somebody other than our quorum can let COMMITs go (I3).
+    Protection,
+    /// The source cannot be shipped.
+    Source,
+    /// The quorum is not there.
+    Quorum,
+    /// No timestamps.
+    Timestamps,
+    /// The applier has stopped.
+    Applier,
+    /// This member's log.
+    Log,
+}
+
+/// The state of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct AgentState {
+    pub name: MemberName,
+    pub role: MemberRole,
+    /// One short phrase.
+    pub phase: String,
+    pub alarms: BTreeMap<Topic, String>,
+    /// Members that the quorum waits for, while a commit waits.
+    pub waiting_for: Vec<MemberName>,
+    /// Members whose connection is not in order.
+    pub peers: BTreeMap<MemberName, String>,
+    /// At the source, while its epoch is not fenced: the newest released record. What a token covers.
+    pub released: Option<Released>,
+    /// The server answers, and may serve reads.
+    pub serving: bool,
+    /// At the source: the last binlog position that was acknowledged.
+    pub acknowledged: Option<String>,
+}
+
+/// A released record of the present reign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Released {
+    pub epoch: Epoch,
+    pub lsn: Lsn,
+    pub timestamp: Timestamp,
+}
+
+/// The state, shared by the parts.
+#[derive(Clone)]
+pub(super) struct Shared(watch::Sender<AgentState>);
+
+impl Shared {
+    pub fn new(config: &AgentConfig) -> Shared {
+        let role = match config.server {
+            None => MemberRole::Witness,
+            Some(_) => MemberRole::Replica,
+        };
+        Shared(watch::Sender::new(AgentState {
+            name: config.name.clone(),
+            role,
+            phase: "waiting for the coordinator".to_owned(),
+            alarms: BTreeMap::new(),
+            waiting_for: Vec::new(),
+            peers: BTreeMap::new(),
+            released: None,
+            serving: false,
+            acknowledged: None,
+        }))
+    }
+
+    pub fn watch(&self) -> watch::Receiver<AgentState> {
+        self.0.subscribe()
+    }
+
+    pub fn now(&self) -> AgentState {
+        self.0.borrow().clone()
+    }
+
+    /// Changes the state; nobody is woken where nothing changed.
+    pub fn change(&self, change: impl FnOnce(&mut AgentState)) {
+        self.0.send_if_modified(|state| {
+            let before = state.clone();
+            change(state);
+            *state != before
+        });
+    }
+
+    pub fn phase(&self, role: MemberRole, phase: impl Into<String>) {
+        let phase = phase.into();
+        self.change(|state| {
+            if state.phase != phase {
+                tracing::info!(phase, "phase");
+            }
+            state.role = role;
+            state.phase = phase;
+        });
+    }
+
+    /// Raises or clears the alarm of a topic; said in the log once, at each change.
+    pub fn alarm(&self, topic: Topic, text: Option<String>) {
+        self.change(|state| {
+            if state.alarms.get(&topic) == text.as_ref() {
+                return;
+            }
+            match text {
+                Some(text) => {
+                    tracing::error!(topic = ?topic, reason = text, "alarm");
+                    state.alarms.insert(topic, text);
+                }
+                None => {
+                    tracing::info!(topic = ?topic, "alarm is over");
+                    state.alarms.remove(&topic);
+                }
+            }
+        });
+    }
+}
+
+/// What is applied on this member's server.
+#[derive(Clone)]
+pub(super) struct AppliedWatch(watch::Sender<AppliedPoint>);
+
+impl Default for AppliedWatch {
+    fn default() -> AppliedWatch {
+        AppliedWatch(watch::Sender::new(None))
+    }
+}
+
+impl AppliedWatch {
+    pub fn set(&self, point: AppliedPoint) {
+        self.0.send_if_modified(|now| {
+            let changed = *now != point;
+            *now = point;
+            changed
+        });
+    }
+
+    pub fn watch(&self) -> watch::Receiver<AppliedPoint> {
+        self.0.subscribe()
+    }
+
+    pub fn now(&self) -> AppliedPoint {
+        *self.0.borrow()
+    }
+}
+
+/// Reports to the coordinator at every change; the link limits the rate.
+pub(super) async fn tell_coordinator(parts: Parts, stop: CancellationToken) {
+    let mut state = parts.shared.watch();
+    let mut progress = parts.log.progress();
+    let mut applied = parts.applied.watch();
+    loop {
+        parts.link.report(report(&parts));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Ok(()) = state.changed() => {}
+            Ok(()) = progress.changed() => {}
+            Ok(()) = applied.changed() => {}
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        }
+    }
+}
+
+fn report(parts: &Parts) -> Report {
+    let state = parts.shared.now();
+    let progress = parts.log.progress().borrow().clone();
+    let applied = parts.applied.now();
+    let mark = |(lsn, timestamp)| Mark { lsn, timestamp: Some(timestamp) };
+    let commit = match state.released {
+        Some(released) => Some(mark((released.lsn, released.timestamp))),
+        None => progress.visible.map(|lsn| Mark { lsn, timestamp: None }),
+    };
+    let matched = progress.visible.and_then(|lsn| parts.log.reader().point_at(lsn).ok().flatten());
+    let mut alarms: Vec<String> = state.alarms.values().cloned().collect();
+    if progress.no_room {
+        alarms.push("the disk of the log is full: make room, it goes on by itself".to_owned());
+    }
+    Report {
+        role: state.role,
+        shipper: progress.promised,
+        written: progress.written,
+        flushed: progress.flushed,
+        applied: applied.map(mark),
+        commit,
+        matched_committed: matched,
+        serving: state.serving,
+        waiting_for: state.waiting_for,
+        state: state.phase,
+        alarms,
+    }
+}

@@ -1,0 +1,133 @@
+//! What is wrong, the worst first, and for whom one waits.
+
+use std::time::Instant;
+
+use super::MemberStatus;
+use crate::cluster::Voter;
+use crate::coordinator::board::Board;
+use crate::coordinator::picture::Picture;
+use crate::quorum::rule::{self, Missing};
+
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) alarms: Vec<String>,
+    pub(super) waiting_for: Vec<String>,
+    pub(super) healthy: bool,
+}
+
+pub(super) fn look(
+    picture: &Picture,
+    board: &Board,
+    members: &[MemberStatus],
+    now: Instant,
+) -> Findings {
+    let state = &picture.state;
+    let mut found = Findings::default();
+    found.bootstrap(picture);
+    let missing = missing(picture, board, now);
+    found.quorum(missing.as_ref());
+    found.epoch(picture);
+    found.members(members);
+    found.alarms.extend(picture.differences.iter().cloned());
+    let source = board.member(&state.source).filter(|entry| entry.live(now));
+    if let Some((_, report)) = source.and_then(|entry| entry.report.as_ref()) {
+        report
+            .waiting_for
+            .iter()
+            .for_each(|member| found.waits_for(member.as_str()));
+    }
+    let complete = state
+        .granted
+        .as_ref()
+        .is_some_and(|granted| granted.complete);
+    let quorum = state.config.is_some() && missing.is_none();
+    found.healthy = quorum && complete && source.is_some() && picture.ahead.is_none();
+    found
+}
+
+/// For whom commits would wait, as far as reports tell.
+fn missing(picture: &Picture, board: &Board, now: Instant) -> Option<Missing> {
+    let state = &picture.state;
+    let counted = |voter: &Voter| {
+        let entry = board.member(&voter.member).filter(|entry| entry.live(now));
+        !state.shortened.contains(voter)
+            && entry.is_some_and(|entry| entry.incarnation == Some(voter.incarnation))
+    };
+    let configs = state.commit();
+    configs
+        .iter()
+        .rev()
+        .find_map(|config| rule::missing_for_commit(config, counted))
+}
+
+impl Findings {
+    fn waits_for(&mut self, member: &str) {
+        if !self.waiting_for.iter().any(|known| known == member) {
+            self.waiting_for.push(member.to_owned());
+        }
+    }
+
+    fn bootstrap(&mut self, picture: &Picture) {
+        let unseen = picture.state.unseen();
+        unseen
+            .iter()
+            .for_each(|member| self.waits_for(member.as_str()));
+        if !unseen.is_empty() {
+            self.alarms.push(format!(
+                "being set up: no epoch before every member has registered once; waiting for {}",
+                self.waiting_for.join(", ")
+            ));
+        }
+        if let Some(ahead) = picture.ahead {
+            self.alarms.push(format!(
+                "a member knows epoch {ahead}, which this store never granted: the store is an \
+                 older copy; no epoch is granted until it is given its newest one back"
+            ));
+        }
+    }
+
+    fn quorum(&mut self, missing: Option<&Missing>) {
+        let Some(missing) = missing else { return };
+        self.alarms
+            .push(format!("quorum lost: commits wait for {missing}"));
+        missing
+            .of
+            .iter()
+            .for_each(|voter| self.waits_for(voter.member.as_str()));
+    }
+
+    fn epoch(&mut self, picture: &Picture) {
+        let state = &picture.state;
+        match &state.granted {
+            _ if state.config.is_none() => {}
+            None => self.alarms.push(format!(
+                "no epoch yet: waiting for the agent of {} to ask for one",
+                state.source
+            )),
+            Some(granted) if !granted.complete => self.alarms.push(format!(
+                "epoch {} is not complete yet: the source is not open for writing",
+                granted.shipper.epoch
+            )),
+            Some(_) => {}
+        }
+        if let Some(incoming) = &state.incoming {
+            self.alarms.push(format!(
+                "a change of members is under way (to generation {}): commits need old and new",
+                incoming.generation
+            ));
+        }
+    }
+
+    fn members(&mut self, members: &[MemberStatus]) {
+        for member in members {
+            let name = &member.name;
+            match &member.reason {
+                Some(reason) => self.alarms.push(format!("{name} does not count: {reason}")),
+                None if !member.live => self.alarms.push(format!("{name}: {}", member.state)),
+                None => {}
+            }
+            self.alarms
+                .extend(member.alarms.iter().map(|alarm| format!("{name}: {alarm}")));
+        }
+    }
+}

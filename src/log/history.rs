@@ -1,0 +1,76 @@
+//! Where two logs agree. [pure]
+//!
+//! A log's *history* is, for each epoch in it, the last record of that epoch, ascending. One epoch has
+//! one shipper, and a shipper adopts one log before it writes: so if two logs both hold a record of
+//! epoch e at LSN x, they are equal up to x. Hence the greatest epoch that both hold tells where they
+//! part.
+
+use wal::{Lsn, LogPoint};
+
+/// The last record that both logs hold; `None` where they share nothing.
+pub fn last_common(ours: &[LogPoint], theirs: &[LogPoint]) -> Option<LogPoint> {
+    ours.iter().rev().find_map(|mine| {
+        let other = theirs.iter().find(|point| point.epoch == mine.epoch)?;
+        Some(LogPoint { epoch: mine.epoch, lsn: mine.lsn.min(other.lsn) })
+    })
+}
+
+/// The epoch of the record `lsn`; `None` behind the log's end.
+pub fn epoch_of(history: &[LogPoint], lsn: Lsn) -> Option<wal::Epoch> {
+    history.iter().find(|point| point.lsn >= lsn).map(|point| point.epoch)
+}
+
+/// Whether the log holds exactly that record.
+pub fn holds(history: &[LogPoint], point: LogPoint) -> bool {
+    epoch_of(history, point.lsn) == Some(point.epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(points: &[(u32, u64)]) -> Vec<LogPoint> {
+        points.iter().map(|&(epoch, lsn)| point(epoch, lsn)).collect()
+    }
+
+    fn point(epoch: u32, lsn: u64) -> LogPoint {
+        LogPoint { epoch: wal::Epoch::new(epoch).unwrap(), lsn: Lsn::new(lsn).unwrap() }
+    }
+
+    #[test]
+    fn logs_agree_up_to_the_shorter_end_of_the_last_epoch_that_both_hold() {
+        let cases: &[(&[(u32, u64)], &[(u32, u64)], Option<(u32, u64)>)] = &[
+            (&[], &[], None),
+            (&[(1, 5)], &[], None),
+            (&[(1, 5)], &[(1, 5)], Some((1, 5))),
+            (&[(1, 5)], &[(1, 9)], Some((1, 5))),
+            // The other kept an uncommitted tail of epoch 1; epoch 2 adopted up to 5.
+            (&[(1, 5), (2, 8)], &[(1, 9)], Some((1, 5))),
+            (&[(1, 5), (2, 8)], &[(1, 5), (2, 6)], Some((2, 6))),
+            // Epoch 2 died after its EpochStart on one member; epoch 3 never saw it.
+            (&[(1, 5), (3, 9)], &[(1, 5), (2, 6)], Some((1, 5))),
+            (&[(2, 4)], &[(1, 4)], None),
+        ];
+        for &(ours, theirs, expected) in cases {
+            let expected = expected.map(|(epoch, lsn)| point(epoch, lsn));
+            assert_eq!(last_common(&history(ours), &history(theirs)), expected);
+            assert_eq!(last_common(&history(theirs), &history(ours)), expected);
+        }
+    }
+
+    #[test]
+    fn a_record_is_held_only_under_its_own_epoch() {
+        let log = history(&[(1, 5), (3, 9)]);
+        for (point, held) in [
+            (point(1, 1), true),
+            (point(1, 5), true),
+            (point(1, 6), false),
+            (point(3, 6), true),
+            (point(3, 9), true),
+            (point(3, 10), false),
+            (point(2, 6), false),
+        ] {
+            assert_eq!(holds(&log, point), held, "{point}");
+        }
+    }
+}

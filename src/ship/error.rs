@@ -1,0 +1,88 @@
+//! What can go wrong between members.
+
+use wal::LogPoint;
+
+use crate::cluster::{ErrorClass, MemberName, Shipper};
+use crate::{log, wire};
+
+/// An error of one member's connection, or of an adoption.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The connection.
+    #[error("connection to member {member}")]
+    Wire {
+        /// Whose.
+        member: MemberName,
+        /// Why.
+        source: wire::Error,
+    },
+    /// The other side closed.
+    #[error("member {member} closed the connection")]
+    Closed {
+        /// Which.
+        member: MemberName,
+    },
+    /// The other side said nothing in time.
+    #[error("member {member} has not answered for {seconds} s")]
+    Silent {
+        /// Which.
+        member: MemberName,
+        /// How long.
+        seconds: u64,
+    },
+    /// The member answered under another name than its address was given for.
+    #[error("the member at {member}'s address calls itself {answered:?}")]
+    WrongMember {
+        /// Expected.
+        member: MemberName,
+        /// What it said.
+        answered: String,
+    },
+    /// A message that this version does not know, or that is cut short.
+    #[error("member {member} sent a message of kind {kind} that cannot be read: {reason}")]
+    BadMessage {
+        /// Who.
+        member: MemberName,
+        /// Its kind.
+        kind: u8,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A newer reign was promised: this one is over.
+    #[error("member {member} has promised epoch {}", .promised.epoch)]
+    Fenced {
+        /// Who.
+        member: MemberName,
+        /// To whom.
+        promised: Shipper,
+    },
+    /// The chosen log did not arrive up to its end.
+    #[error("member {member} has the log to adopt up to {tail}, but gave it only up to {got:?}")]
+    Incomplete {
+        /// Who.
+        member: MemberName,
+        /// Its promised end.
+        tail: LogPoint,
+        /// What arrived.
+        got: Option<LogPoint>,
+    },
+    /// This member's log.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    /// A read of this member's log.
+    #[error("reading the log")]
+    Read(#[from] wal::Error),
+}
+
+impl Error {
+    /// What the supervisor does.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Error::Fenced { .. } => ErrorClass::Fenced,
+            Error::Log(error) => error.class(),
+            Error::Read(wal::Error::Cut(_)) => ErrorClass::Retry,
+            Error::Read(_) => ErrorClass::Fatal,
+            _ => ErrorClass::Reconnect,
+        }
+    }
+}

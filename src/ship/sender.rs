@@ -1,0 +1,372 @@
+//! Keeps one member's log up to date: attach, find the common point, send, hear.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use wal::{Frame, LogPoint, Lsn, Timestamp};
+
+use super::message::{self, AppendHead, Report, Standing, kind};
+use super::{Error, Window, adopt};
+use crate::backoff::Backoff;
+use crate::cluster::{ErrorClass, Grant, MemberAddress, MemberName, Shipper, Voter, causes};
+use crate::log::{LogHandle, Refusal, history};
+use crate::quorum::Reported;
+use crate::wire::{self, Identity, Message, PeerRole};
+
+/// Bytes sent to a member and not yet reported flushed: bounds what waits in its queues.
+const IN_FLIGHT_BYTES: usize = 16 << 20;
+
+/// Bytes of frames joined into one message.
+const MESSAGE_BYTES: usize = 1 << 20;
+
+/// An idle shipper says at least this often that it is there; a member answers as often.
+pub const KEEP_ALIVE: Duration = Duration::from_millis(500);
+
+/// A member that says nothing for so long is connected to anew.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Pauses between attempts to reach a member.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// What a sender tells its reign.
+#[derive(Debug)]
+pub enum PeerEvent {
+    /// A member's progress with this shipper.
+    Reported {
+        /// Who, under which log folder.
+        voter: Voter,
+        /// How far.
+        reported: Reported,
+        /// Timestamp of the last applied record.
+        applied_timestamp: Option<Timestamp>,
+    },
+    /// The member has promised another reign.
+    Fenced {
+        /// Who.
+        member: MemberName,
+        /// To whom.
+        promised: Shipper,
+    },
+    /// A connection came or went, or a member does not count: for status.
+    State {
+        /// Who.
+        member: MemberName,
+        /// `None`: in order.
+        trouble: Option<String>,
+    },
+    /// This agent's own log cannot be read: the reign is over.
+    Broken(Error),
+}
+
+/// What all senders of a reign share.
+#[derive(Debug, Clone)]
+pub struct SenderContext {
+    /// This agent, to the others.
+    pub identity: Identity,
+    /// The reign.
+    pub grant: Arc<Grant>,
+    /// This member's own log.
+    pub log: LogHandle,
+    /// The newest frames.
+    pub window: Arc<Window>,
+    /// The commit point.
+    pub commit: watch::Receiver<Option<Lsn>>,
+    /// To the reign. Bounded: a reign that is busy counting slows its senders down.
+    pub events: mpsc::Sender<PeerEvent>,
+}
+
+/// Keeps `member` up to date until stopped or fenced; connects again as often as it takes.
+pub async fn keep(member: MemberAddress, context: SenderContext, stop: CancellationToken) {
+    let mut pause = Backoff::new(PAUSE_MIN, PAUSE_MAX);
+    let mut reached: Option<(Voter, LogPoint)> = None;
+    loop {
+        let mut sender = Sender {
+            member: &member,
+            context: &context,
+            next: Lsn::FIRST,
+            before: None,
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            commit_sent: None,
+            reached: &mut reached,
+        };
+        let ended = tokio::select! {
+            () = stop.cancelled() => return,
+            ended = sender.session(&mut pause) => ended,
+        };
+        let Err(error) = ended;
+        let member = member.member.clone();
+        tracing::debug!(peer = %member, error = %causes(&error), "sender paused");
+        let event = match error {
+            Error::Fenced { promised, .. } => PeerEvent::Fenced { member, promised },
+            error @ (Error::Read(_) | Error::Log(_))
+                if error.class() == ErrorClass::Fatal =>
+            {
+                PeerEvent::Broken(error)
+            }
+            error => PeerEvent::State { member, trouble: Some(causes(&error)) },
+        };
+        if context.events.send(event).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = pause.wait() => {}
+        }
+    }
+}
+
+/// Never returned: a session ends only by an error.
+enum Never {}
+
+struct Sender<'a> {
+    member: &'a MemberAddress,
+    context: &'a SenderContext,
+    next: Lsn,
+    before: Option<LogPoint>,
+    in_flight: VecDeque<(Lsn, usize)>,
+    in_flight_bytes: usize,
+    commit_sent: Option<Lsn>,
+    /// What this member reported in this reign: its log must still hold that when it comes back.
+    reached: &'a mut Option<(Voter, LogPoint)>,
+}
+
+impl Sender<'_> {
+    fn wire(&self, source: wire::Error) -> Error {
+        Error::Wire { member: self.member.member.clone(), source }
+    }
+
+    async fn session(&mut self, pause: &mut Backoff) -> Result<Never, Error> {
+        let (mut to, mut from) =
+            super::fence::connect(self.member, &self.context.identity).await?.split();
+        let standing = super::fence::ask(
+            self.member,
+            &mut to,
+            &mut from,
+            kind::ATTACH,
+            kind::ATTACHED,
+            self.context.grant.shipper,
+        )
+        .await?;
+        let voter = standing.voter.clone();
+        let counted = self.start_behind_common(&standing).await?;
+        pause.reset();
+        self.tell(PeerEvent::State { member: voter.member.clone(), trouble: counted.clone() })
+            .await;
+        let mut end = self.context.window.end();
+        let mut commit = self.context.commit.clone();
+        let mut written = self.context.log.progress();
+        let mut tick = interval(KEEP_ALIVE);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        let mut cursor = None;
+        loop {
+            let frames = self.collect(&mut cursor)?;
+            let ready = !frames.is_empty() || *commit.borrow() > self.commit_sent;
+            if ready {
+                let now = *commit.borrow_and_update();
+                self.send(&mut to, frames, now).await?;
+                if self.in_flight_bytes < IN_FLIGHT_BYTES {
+                    // Hear what has come meanwhile, without waiting for it.
+                    tokio::task::yield_now().await;
+                }
+            }
+            let more = ready && self.in_flight_bytes < IN_FLIGHT_BYTES;
+            tokio::select! {
+                biased;
+                message = from.next() => {
+                    heard = Instant::now();
+                    let message = message.map_err(|error| self.wire(error))?;
+                    let message = message.ok_or_else(|| self.closed())?;
+                    self.hear(message, &voter, counted.is_none()).await?;
+                }
+                () = std::future::ready(()), if more => {}
+                _ = end.changed() => {}
+                _ = commit.changed() => {}
+                // Frames that left the window are looked for on disk once they are written there.
+                _ = written.changed(), if self.lags() => {}
+                _ = tick.tick() => {
+                    if heard.elapsed() > SILENCE {
+                        return Err(self.silent());
+                    }
+                    let now = *commit.borrow_and_update();
+                    self.send(&mut to, Vec::new(), now).await?;
+                }
+            }
+        }
+    }
+
+    /// Where the two logs part; what speaks against counting the member, if anything (I16).
+    async fn start_behind_common(&mut self, standing: &Standing) -> Result<Option<String>, Error> {
+        let ours = self.context.log.standing().await?;
+        self.before = history::last_common(&ours.epochs, &standing.epochs);
+        self.next = Lsn::after(self.before.map(|point| point.lsn));
+        let shortened = match self.reached {
+            Some((voter, point)) if *voter == standing.voter => {
+                (!history::holds(&standing.epochs, *point)).then(|| adopt::NotCounted::Shortened {
+                    member: voter.member.clone(),
+                    reached: *point,
+                })
+            }
+            _ => None,
+        };
+        // Another incarnation is shipped to and heard: the tracker tells voters apart, and a joint
+        // change may count it in meanwhile. A shortened log of the same one must not be counted.
+        let granted = match adopt::counts(&self.context.grant, standing) {
+            Err(reason @ adopt::NotCounted::Shortened { .. }) => Some(reason),
+            _ => None,
+        };
+        Ok(granted.or(shortened).map(|reason| reason.to_string()))
+    }
+
+    fn lags(&self) -> bool {
+        self.context.window.end().borrow().is_some_and(|end| end.lsn >= self.next)
+    }
+
+    /// The next frames, from memory or disk, as far as the window of this member allows.
+    fn collect(&mut self, cursor: &mut Option<wal::Cursor>) -> Result<Vec<Frame>, Error> {
+        let mut frames = Vec::new();
+        let mut bytes = 0;
+        let end = self.context.window.end().borrow().map(|end| end.lsn);
+        while Some(self.next) <= end
+            && bytes < MESSAGE_BYTES
+            && self.in_flight_bytes < IN_FLIGHT_BYTES
+        {
+            let frame = match self.context.window.frame(self.next) {
+                Some(frame) => {
+                    *cursor = None;
+                    frame
+                }
+                None => match self.read(cursor, end)? {
+                    Some(frame) => frame,
+                    None => break,
+                },
+            };
+            let len = frame.bytes().len();
+            bytes += len;
+            self.in_flight.push_back((frame.last().lsn, len));
+            self.in_flight_bytes += len;
+            self.next = frame.last().lsn.next();
+            frames.push(frame);
+        }
+        Ok(frames)
+    }
+
+    fn read(
+        &self,
+        cursor: &mut Option<wal::Cursor>,
+        end: Option<Lsn>,
+    ) -> Result<Option<Frame>, Error> {
+        let written = self.context.log.progress().borrow().written.map(|point| point.lsn);
+        let Some(up_to) = written.min(end).filter(|&up_to| up_to >= self.next) else {
+            return Ok(None);
+        };
+        if cursor.is_none() {
+            *cursor = Some(self.context.log.reader().cursor(self.next)?);
+        }
+        match cursor {
+            Some(cursor) => Ok(cursor.next_frame(up_to)?),
+            None => Ok(None),
+        }
+    }
+
+    async fn send(
+        &mut self,
+        to: &mut wire::Sender,
+        frames: Vec<Frame>,
+        commit: Option<Lsn>,
+    ) -> Result<(), Error> {
+        let head =
+            AppendHead { shipper: self.context.grant.shipper, commit, before: self.before }.encode();
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(1 + frames.len());
+        parts.push(&head);
+        parts.extend(frames.iter().map(|frame| &frame.bytes()[..]));
+        match timeout(SILENCE, to.send(kind::APPEND, &parts)).await {
+            Ok(sent) => sent.map_err(|error| self.wire(error))?,
+            Err(_) => return Err(self.silent()),
+        }
+        self.commit_sent = commit;
+        if let Some(last) = frames.last() {
+            self.before = Some(last.last());
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, message: Message, voter: &Voter, counted: bool) -> Result<(), Error> {
+        match message.kind {
+            kind::REPORT => {
+                let report = Report::decode(message.body)
+                    .map_err(|reason| self.bad(kind::REPORT, reason))?;
+                if report.shipper == self.context.grant.shipper {
+                    self.reported(report, voter, counted).await;
+                }
+                Ok(())
+            }
+            kind::REFUSED => Err(self.refused(&message)),
+            other => Err(self.bad(other, "not expected from a member".to_owned())),
+        }
+    }
+
+    async fn reported(&mut self, report: Report, voter: &Voter, counted: bool) {
+        while let Some(&(last, bytes)) = self.in_flight.front() {
+            if Some(last) > report.flushed {
+                break;
+            }
+            self.in_flight.pop_front();
+            self.in_flight_bytes -= bytes;
+        }
+        if !counted {
+            return;
+        }
+        if let Some(lsn) = report.flushed {
+            let history = self.context.log.reader().point_at(lsn).ok().flatten();
+            if let Some(point) = history {
+                *self.reached = Some((voter.clone(), point));
+            }
+        }
+        let reported = Reported { flushed: report.flushed, applied: report.applied };
+        let applied_timestamp = report.applied_timestamp;
+        self.tell(PeerEvent::Reported { voter: voter.clone(), reported, applied_timestamp }).await;
+    }
+
+    async fn tell(&self, event: PeerEvent) {
+        // The reign has ended when nobody listens; `stop` will say so.
+        let _ = self.context.events.send(event).await;
+    }
+
+    fn refused(&self, message: &Message) -> Error {
+        refusal(&self.member.member, message)
+    }
+
+    fn bad(&self, kind: u8, reason: String) -> Error {
+        Error::BadMessage { member: self.member.member.clone(), kind, reason }
+    }
+
+    fn closed(&self) -> Error {
+        Error::Closed { member: self.member.member.clone() }
+    }
+
+    fn silent(&self) -> Error {
+        Error::Silent { member: self.member.member.clone(), seconds: SILENCE.as_secs() }
+    }
+}
+
+/// A REFUSED message as an error.
+pub(super) fn refusal(member: &MemberName, message: &Message) -> Error {
+    let member = member.clone();
+    match serde_json::from_slice::<Refusal>(&message.body) {
+        Ok(Refusal::Fenced { promised }) => Error::Fenced { member, promised },
+        Ok(refusal) => Error::Log(crate::log::Error::Refused(refusal)),
+        Err(error) => {
+            Error::BadMessage { member, kind: message::kind::REFUSED, reason: error.to_string() }
+        }
+    }
+}
+
+/// The role under which members meet.
+pub(super) const PEER: PeerRole = PeerRole::Member;

@@ -1,0 +1,10 @@
+//! Integration tests. `servers` starts real servers of both families (`cargo xtask servers` brings
+//! them), one cluster at a time; `command_line` needs none.
+//!
+//! `PLIMSOLL_TEST_FAMILY=mariadb|mysql` restricts the families, `PLIMSOLL_TEST_SEED=N` repeats a run's
+//! random choices, `PLIMSOLL_TEST_KEEP=1` leaves the folders of failed clusters behind.
+
+mod support;
+
+mod command_line;
+mod servers;

@@ -1,0 +1,89 @@
+//! COMMIT returns when the quorum holds, and not before.
+
+use std::time::Duration;
+
+use crate::support::playground::Server;
+use crate::support::{
+    Context, Family, Playground, Result, Signal, compare, ensure, on_both_families, sql, wait,
+};
+
+on_both_families!(
+    a_commit_waits_for_the_quorum_and_is_seen_nowhere,
+    one_of_three_may_be_lost,
+    a_witness_counts,
+);
+
+const TABLE: &[&str] = &["CREATE DATABASE w", "CREATE TABLE w.t (id INT PRIMARY KEY)"];
+/// What a COMMIT must at least be seen to wait.
+const LONG: Duration = Duration::from_secs(3);
+/// A healthy cluster answers far sooner.
+const SOON: Duration = Duration::from_secs(20);
+
+async fn insert(source: &Server, id: u32) -> Result<()> {
+    sql::run(source, &[&format!("INSERT INTO w.t VALUES ({id})")]).await
+}
+
+async fn sees(server: &Server, id: u32) -> Result<bool> {
+    Ok(sql::number(server, &format!("SELECT COUNT(*) FROM w.t WHERE id = {id}")).await? > 0)
+}
+
+async fn a_commit_waits_for_the_quorum_and_is_seen_nowhere(family: Family) -> Result<()> {
+    let play = Playground::start(family).await?;
+    let source = play.source()?;
+    sql::run(&source, TABLE).await?;
+    compare::caught_up(&play).await?;
+    for name in ["s2-agent", "s3-agent"] {
+        play.signal(name, Signal::Stop).await?;
+    }
+    let mut commit = tokio::spawn({
+        let source = source.clone();
+        async move { insert(&source, 1).await }
+    });
+    let early = tokio::time::timeout(LONG, &mut commit).await;
+    ensure!(early.is_err(), "COMMIT returned without a quorum: {early:?}");
+    for server in play.ready()?.servers {
+        ensure!(!sees(&server, 1).await?, "{} shows what is not committed", server.name);
+    }
+    play.signal("s3-agent", Signal::Continue).await?;
+    let returned = tokio::time::timeout(SOON, commit).await;
+    returned.context("COMMIT does not return although the quorum is back")???;
+    play.signal("s2-agent", Signal::Continue).await?;
+    compare::all_equal(&play).await?;
+    play.end().await
+}
+
+async fn one_of_three_may_be_lost(family: Family) -> Result<()> {
+    let play = Playground::start(family).await?;
+    let source = play.source()?;
+    sql::run(&source, TABLE).await?;
+    play.signal("s2-agent", Signal::Stop).await?;
+    let commits = async {
+        for id in 0..50 {
+            insert(&source, id).await?;
+        }
+        anyhow::Ok(())
+    };
+    let done = tokio::time::timeout(SOON, commits).await;
+    done.context("COMMITs wait for one lost member of three")??;
+    play.signal("s2-agent", Signal::Continue).await?;
+    compare::all_equal(&play).await?;
+    play.end().await
+}
+
+async fn a_witness_counts(family: Family) -> Result<()> {
+    let play = Playground::start_with(family, &["--replicas", "1", "--witnesses", "1"]).await?;
+    let source = play.source()?;
+    sql::run(&source, TABLE).await?;
+    play.signal("s2-agent", Signal::Stop).await?;
+    let done = tokio::time::timeout(SOON, insert(&source, 1)).await;
+    done.context("source and witness are a quorum")??;
+    let witness = play.ready()?.witnesses.remove(0);
+    let bytes = wait::until("the witness keeps a log", SOON, async || {
+        let files = std::fs::read_dir(&witness.agent.log)?;
+        files.map(|file| Ok(file?.metadata()?.len())).sum::<Result<u64>>()
+    });
+    ensure!(bytes.await? > 0, "the log of {} is empty", witness.name);
+    play.signal("s2-agent", Signal::Continue).await?;
+    compare::all_equal(&play).await?;
+    play.end().await
+}

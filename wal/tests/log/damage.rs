@@ -1,0 +1,165 @@
+//! Damage is found and named, whatever it is (I13).
+
+use std::fs;
+
+use wal::{ClusterId, Error, Fault, Log, LogOptions, LogReader, Record, verify};
+
+use crate::support::*;
+
+/// All records that a folder gives to who only reads, or the first error.
+fn read(folder: &Folder) -> Result<Vec<Record>, Error> {
+    let reader = LogReader::open(&folder.path)?;
+    let mut records = Vec::new();
+    let (Some(first), Some(last)) = (reader.first_lsn(), reader.written()) else {
+        return Ok(records);
+    };
+    let mut cursor = reader.cursor(first)?;
+    while let Some(frame) = cursor.next_frame(last.lsn)? {
+        records.extend(frame.records()?);
+    }
+    Ok(records)
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let folder = Folder::fast();
+    let options = LogOptions { segment_bytes: 900 };
+    drop(filled(&folder, 0, 0));
+    let mut log = Log::open(&folder.path, options).unwrap();
+    for number in 1..12 {
+        append(
+            &mut log,
+            epoch(2),
+            &[wal::Body::Transaction(transaction(number, 30))],
+        );
+    }
+    log.sync().unwrap();
+    drop(log);
+    let segments = folder.segments();
+    assert!(segments.len() >= 3);
+    let sound = read(&folder).unwrap();
+    for (index, path) in segments.iter().enumerate() {
+        let bytes = fs::read(path).unwrap();
+        let end = frames_in(path).last().unwrap().1;
+        let newest = index + 1 == segments.len();
+        assert!(
+            newest || bytes.len() as u64 == end,
+            "a sealed segment has nothing behind it"
+        );
+        for (offset, byte) in bytes.iter().enumerate() {
+            for bit in 0..8 {
+                overwrite(path, offset as u64, &[byte ^ (1 << bit)]);
+                if (offset as u64) < end {
+                    assert_eq!(damage(verify(&folder.path)).0, name(path), "{offset}.{bit}");
+                    assert!(read(&folder).is_err(), "{offset}.{bit}");
+                } else {
+                    assert!(verify(&folder.path).unwrap().unflushed_bytes > 0);
+                    assert_eq!(read(&folder).unwrap(), sound);
+                }
+                let opened = Log::open(&folder.path, LogOptions { segment_bytes: 900 });
+                if newest && (offset as u64) < end {
+                    assert_eq!(damage(opened.map(|_| ())).0, name(path), "{offset}.{bit}");
+                }
+            }
+            overwrite(path, offset as u64, &[*byte]);
+            if newest && offset as u64 > end + 8 {
+                break;
+            }
+        }
+    }
+    assert_eq!(read(&folder).unwrap(), sound);
+}
+
+#[test]
+fn a_hole_with_whole_frames_behind_it_is_damage() {
+    for flush in [true, false] {
+        let folder = Folder::fast();
+        let mut log = filled(&folder, 5, 40);
+        if flush {
+            log.sync().unwrap();
+        }
+        drop(log);
+        let path = folder.segments().pop().unwrap();
+        let (start, end) = frames_in(&path)[2];
+        overwrite(&path, start, &vec![0; (end - start) as usize]);
+        if !flush {
+            // What an older program, or a copy, leaves: nothing is known of fsyncs.
+            fs::remove_file(folder.path.join("flushed")).unwrap();
+        }
+        assert_eq!(
+            damage(Log::open(&folder.path, SMALL).map(|_| ())),
+            (name(&path), start)
+        );
+        assert_eq!(damage(verify(&folder.path)), (name(&path), start));
+    }
+}
+
+#[test]
+fn swapped_frames_are_damage() {
+    let folder = Folder::fast();
+    drop(filled(&folder, 6, 40));
+    let path = folder.segments().pop().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let frames = frames_in(&path);
+    let pair = frames
+        .windows(2)
+        .find(|pair| pair[0].1 - pair[0].0 == pair[1].1 - pair[1].0);
+    let [one, two] = pair.unwrap() else {
+        unreachable!()
+    };
+    overwrite(&path, one.0, &bytes[two.0 as usize..two.1 as usize]);
+    overwrite(&path, two.0, &bytes[one.0 as usize..one.1 as usize]);
+    assert_eq!(
+        damage(Log::open(&folder.path, SMALL).map(|_| ())),
+        (name(&path), one.0)
+    );
+}
+
+#[test]
+fn lost_shortened_and_foreign_segments_are_damage() {
+    let folder = Folder::fast();
+    filled(&folder, 60, 200).sync().unwrap();
+    let segments = folder.segments();
+    assert!(segments.len() >= 4);
+    for (index, path) in segments.iter().enumerate() {
+        let aside = path.with_extension("aside");
+        fs::rename(path, &aside).unwrap();
+        // The oldest may go: that is what retention does.
+        assert_eq!(
+            verify(&folder.path).is_err(),
+            index > 0,
+            "segment {index} lost"
+        );
+        assert_eq!(
+            Log::open(&folder.path, SMALL).is_err(),
+            index > 0,
+            "segment {index} lost"
+        );
+        fs::rename(&aside, path).unwrap();
+    }
+    let whole = fs::read(&segments[1]).unwrap();
+    fs::write(&segments[1], &whole[..whole.len() - 1]).unwrap();
+    let expected = (name(&segments[1]), whole.len() as u64 - 1);
+    assert_eq!(damage(Log::open(&folder.path, SMALL).map(|_| ())), expected);
+    fs::write(&segments[1], &whole).unwrap();
+    verify(&folder.path).unwrap();
+
+    let other = Folder::fast();
+    let theirs = ClusterId::from_bytes([8; 16]);
+    let mut log = Log::create(&other.path, theirs, INCARNATION, SMALL).unwrap();
+    append(
+        &mut log,
+        epoch(1),
+        &[wal::Body::EpochStart(epoch_start("s1"))],
+    );
+    fs::copy(&other.segments()[0], &segments[0]).unwrap();
+    match Log::open(&folder.path, SMALL).map(|_| ()) {
+        Err(Error::Damaged {
+            fault: Fault::Cluster { expected, found },
+            ..
+        }) => {
+            assert_eq!((expected, found), (CLUSTER, theirs));
+        }
+        other => panic!("{other:?}"),
+    }
+}
