@@ -99,8 +99,7 @@ pub(super) fn start_log(
     link: &Handle,
 ) -> anyhow::Result<(LogHandle, oneshot::Receiver<Result<(), Error>>)> {
     let (handle, thread) = LogService::start(&config.log_dir(), log)?;
-    let identity =
-        LogIdentity { cluster: handle.cluster(), incarnation: handle.incarnation() };
+    let identity = LogIdentity { cluster: handle.cluster(), incarnation: handle.incarnation() };
     link.register(registration(config, Some((identity, &handle.progress().borrow()))));
     let (ended, watch) = oneshot::channel();
     std::thread::Builder::new()

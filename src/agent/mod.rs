@@ -97,7 +97,9 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> anyhow::Result
     tasks.close();
     tasks.wait().await;
     match ended {
-        Some(Ok(Err(error))) => Err(error).context("the log has stopped; this member acknowledges nothing"),
+        Some(Ok(Err(error))) => {
+            Err(error).context("the log has stopped; this member acknowledges nothing")
+        }
         Some(Err(_)) => anyhow::bail!("the log's thread ended without a word"),
         Some(Ok(Ok(()))) | None => Ok(()),
     }

@@ -26,8 +26,8 @@ use crate::log::{Append, Refusal, Standing};
 use crate::quorum::Tracker;
 use crate::report::{self, MemberRole, View};
 use crate::server::{self, Session};
-use crate::ship::sender::{self, SenderContext};
 use crate::ship::Window;
+use crate::ship::sender::{self, SenderContext};
 use crate::stamp::{Stamped, Stamper};
 use crate::tail::{AckSender, Tail, Tailed};
 use crate::timestamp::TimestampClient;
@@ -136,11 +136,7 @@ pub(super) async fn run(
     (sessions, ended)
 }
 
-fn send_to_all(
-    context: &SenderContext,
-    me: &MemberName,
-    term: &CancellationToken,
-) -> JoinSet<()> {
+fn send_to_all(context: &SenderContext, me: &MemberName, term: &CancellationToken) -> JoinSet<()> {
     let mut senders = JoinSet::new();
     for member in context.grant.members.iter().filter(|member| member.member != *me) {
         senders.spawn(sender::keep(member.clone(), context.clone(), term.clone()));

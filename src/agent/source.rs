@@ -46,8 +46,7 @@ pub(super) async fn run(
     server: AgentServer,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let timestamps =
-        TimestampClient::new(parts.config.timestamps.clone(), parts.identity.clone())?;
+    let timestamps = TimestampClient::new(parts.config.timestamps.clone(), parts.identity.clone())?;
     let mut pause = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     let mut sessions = None;
     loop {
@@ -101,8 +100,9 @@ async fn one(
     let standing = adopt(parts, &grant).await?;
     parts.shared.phase(MemberRole::Source, format!("starting epoch {epoch}"));
     let resume = resume(standing.context.as_ref(), &identity.uuid)?;
-    let opened = tailing::open(server, &mut open.control, &identity.uuid, &parts.replica_uuid(), &resume)
-        .await?;
+    let opened =
+        tailing::open(server, &mut open.control, &identity.uuid, &parts.replica_uuid(), &resume)
+            .await?;
     let start = EpochStart {
         member: parts.config.name.to_string(),
         server_uuid: identity.uuid.clone(),

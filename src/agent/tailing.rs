@@ -65,10 +65,10 @@ pub(super) async fn open(
             // The server sends nothing: its binlog ends before that transaction does.
             Err(_) => return Err(known.lost(uuid, "its binlog ends before that".to_owned())),
         };
-        if let Some(difference) = found.as_ref().map_or(
-            Some("its binlog ends before that".to_owned()),
-            |found| known.differs(found),
-        ) {
+        if let Some(difference) = found
+            .as_ref()
+            .map_or(Some("its binlog ends before that".to_owned()), |found| known.differs(found))
+        {
             return Err(known.lost(uuid, difference));
         }
     }
@@ -108,8 +108,6 @@ async fn first(server: &AgentServer, session: &mut Session) -> Result<StartAt, E
             StartAt::Position(BinlogPosition::new(file, BinlogPosition::FIRST_OFFSET))
         }
         ConfiguredStart::Position(position) => StartAt::Position(position.clone()),
-        ConfiguredStart::Gtid(text) => {
-            StartAt::Gtid(text.parse::<GtidSet>()?)
-        }
+        ConfiguredStart::Gtid(text) => StartAt::Gtid(text.parse::<GtidSet>()?),
     })
 }

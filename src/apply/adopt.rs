@@ -220,7 +220,8 @@ impl<'a> Search<'a> {
             return Ok(());
         }
         let format = self.format.as_ref();
-        let format = format.ok_or(Error::Malformed { what: "rows before any format description" })?;
+        let format =
+            format.ok_or(Error::Malformed { what: "rows before any format description" })?;
         let limit = PacketLimit::new(usize::MAX / 2);
         let xid = changes::changes(transaction, format, limit)?.xid.unwrap_or_default();
         match transaction.class {

@@ -48,24 +48,17 @@ impl Worker<'_> {
         done.map_err(|error| error.at(&apply.place))
     }
 
-    /// One server transaction; where the server refuses, one by one, to find whom and to apply those
-    /// before it.
+    /// One server transaction. Where the server refuses a joined one, it is told so to the service,
+    /// which goes on one by one: to find whom, and to apply those before it.
     async fn share(&mut self, items: &[Item<Work>]) -> Result<(), Error> {
         let applies: Vec<(Mark, &Apply)> = items.iter().filter_map(apply_of).collect();
         let (Some(&(_, last)), Some(end)) = (applies.last(), items.last()) else { return Ok(()) };
         let all: Vec<&Apply> = applies.iter().map(|(_, apply)| *apply).collect();
         let done = self.transaction(end.mark, &all, "", &last.origin).await;
-        let Err(error) = done else { return Ok(()) };
-        if error.class() != ErrorClass::Fatal || applies.len() == 1 {
-            return Err(error.at(&last.place));
-        }
-        self.session.execute("ROLLBACK").await?;
-        for (mark, apply) in applies {
-            let done = self.transaction(mark, &[apply], "", &apply.origin).await;
-            done.map_err(|error| error.at(&apply.place))?;
-            (self.reached)(mark);
-        }
-        Ok(())
+        done.map_err(|error| match applies.len() > 1 && error.class() == ErrorClass::Fatal {
+            true => Error::Joined { to: end.mark.lsn, source: Box::new(error) },
+            false => error.at(&last.place),
+        })
     }
 
     /// BEGIN, what `applies` do, `also` (our own statements, each with its `;`), the checkpoint,
@@ -110,9 +103,7 @@ impl Worker<'_> {
                     Family::Mariadb => ";SET sql_log_bin=0",
                 },
             ),
-            // A format description leaves gtid_next undetermined, and then BEGIN fails (1782).
-            Family::Mysql => ("SET gtid_next='AUTOMATIC';BEGIN;".to_owned(), ""),
-            Family::Mariadb => ("BEGIN;".to_owned(), ""),
+            _ => ("BEGIN;".to_owned(), ""),
         }
     }
 

@@ -160,8 +160,11 @@ impl Walk<'_> {
             QueryRole::Savepoint => self.pieces.push(Piece::Savepoint(query.text.to_vec())),
             QueryRole::RollbackTo => self.pieces.push(Piece::RollbackTo(query.text.to_vec())),
             QueryRole::Rollback => {
-                return Err(Error::NotApplicable { what: "a transaction rolled back as a whole \
-                    that had changed tables without transactions".into() });
+                return Err(Error::NotApplicable {
+                    what: "a transaction rolled back as a whole \
+                    that had changed tables without transactions"
+                        .into(),
+                });
             }
             _ if self.takes_statement() => self.found.statement = Some(event.clone()),
             _ => {
@@ -226,12 +229,8 @@ mod tests {
 
     #[test]
     fn an_xa_id_is_the_same_from_event_and_statement() {
-        let xa = XaPrepare {
-            one_phase: false,
-            format_id: 1,
-            gtrid: b"x1".to_vec(),
-            bqual: Vec::new(),
-        };
+        let xa =
+            XaPrepare { one_phase: false, format_id: 1, gtrid: b"x1".to_vec(), bqual: Vec::new() };
         assert_eq!(xid(&xa), "x'7831',x'',1");
         assert_eq!(xid_of_text(b"XA COMMIT X'7831',X'',1"), xid(&xa));
     }

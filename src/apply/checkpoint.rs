@@ -2,8 +2,8 @@
 
 use wal::{BinlogPosition, ClusterId, Epoch, Gtid, Lsn, Timestamp};
 
-use super::schedule::Mark;
 use super::Error;
+use super::schedule::Mark;
 use crate::cluster::MemberName;
 use crate::server::{Row, Session, quote};
 
@@ -48,9 +48,8 @@ const COLUMNS: &str = "role, cluster, epoch, lsn, stamp, source_file, source_off
 /// # Errors
 /// [`Error::BadRow`]; [`Error::Server`].
 pub async fn read(session: &mut Session) -> Result<Option<Checkpoint>, Error> {
-    let rows = session
-        .rows(format!("SELECT {COLUMNS} FROM plimsoll.checkpoint WHERE id = 1"))
-        .await?;
+    let rows =
+        session.rows(format!("SELECT {COLUMNS} FROM plimsoll.checkpoint WHERE id = 1")).await?;
     rows.first().map(parse).transpose()
 }
 
@@ -60,14 +59,14 @@ fn parse(row: &Row) -> Result<Checkpoint, Error> {
         Some(String::from_utf8_lossy(bytes).into_owned())
     };
     let bad = || Error::BadRow { table: "checkpoint", found: format!("{row:?}") };
-    let number = |column: usize| {
-        text(column).map(|text| text.parse::<u64>().map_err(|_| bad())).transpose()
-    };
+    let number =
+        |column: usize| text(column).map(|text| text.parse::<u64>().map_err(|_| bad())).transpose();
     let epoch = number(2)?.and_then(|epoch| Epoch::new(u32::try_from(epoch).ok()?));
     let role = match text(0).as_deref() {
         Some("replica") => Role::Replica,
         Some("source") => {
-            let position = BinlogPosition::new(text(5).unwrap_or_default(), number(6)?.unwrap_or(0));
+            let position =
+                BinlogPosition::new(text(5).unwrap_or_default(), number(6)?.unwrap_or(0));
             Role::Source { epoch, position }
         }
         _ => return Err(bad()),
@@ -162,8 +161,15 @@ mod tests {
     fn rows_read_back() {
         let none = [Some("replica"), Some("ab"), None, None, None, None, None];
         assert_eq!(parse(&row(none)).unwrap().applied, None);
-        let applied =
-            [Some("replica"), Some("ab"), Some("2"), Some("7"), Some("1792"), Some("b.1"), Some("4")];
+        let applied = [
+            Some("replica"),
+            Some("ab"),
+            Some("2"),
+            Some("7"),
+            Some("1792"),
+            Some("b.1"),
+            Some("4"),
+        ];
         let found = parse(&row(applied)).unwrap();
         assert_eq!(found.applied.unwrap().0, Lsn::new(7).unwrap());
         let source = [Some("source"), Some("ab"), Some("3"), None, None, Some("b.2"), Some("99")];

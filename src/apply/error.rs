@@ -57,6 +57,17 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// The server refused a transaction made of several; they will be tried one by one.
+    #[error(
+        "the server refused a batch up to record {to}, which is tried again one by one: {source}"
+    )]
+    Joined {
+        /// The batch's last record.
+        to: Lsn,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
     /// One row event does not fit in a packet.
     #[error(
         "a row event needs a packet of {bytes} bytes and max_allowed_packet here is {limit}: raise \
@@ -120,7 +131,9 @@ pub enum Error {
         example: String,
     },
     /// The log begins after what is needed next.
-    #[error("record {needed} is needed next and the log here begins at {first}: rebuild the replica")]
+    #[error(
+        "record {needed} is needed next and the log here begins at {first}: rebuild the replica"
+    )]
     LogGone {
         /// Next record.
         needed: Lsn,
@@ -138,7 +151,9 @@ pub enum Error {
     )]
     Ambiguous,
     /// The intent does not belong to what comes next.
-    #[error("an unfinished step of record {intent} is noted in plimsoll.intent, but record {next} comes next")]
+    #[error(
+        "an unfinished step of record {intent} is noted in plimsoll.intent, but record {next} comes next"
+    )]
     StrayIntent {
         /// Noted.
         intent: u64,
@@ -146,7 +161,9 @@ pub enum Error {
         next: Lsn,
     },
     /// The checkpoint row was not there to be written.
-    #[error("the row of plimsoll.checkpoint is gone, or the server skipped the transaction (is its GTID in gtid_executed already?)")]
+    #[error(
+        "the row of plimsoll.checkpoint is gone, or the server skipped the transaction (is its GTID in gtid_executed already?)"
+    )]
     CheckpointLost,
     /// XA COMMIT of something that was never prepared in this log.
     #[error("XA transaction {xid} was prepared before this log (or this replica) began")]
@@ -195,7 +212,8 @@ impl Error {
         match self {
             Error::Server(error) => error.class(),
             Error::At { source, .. } => source.class(),
-            Error::Busy => ErrorClass::Reconnect,
+            // The session is in the middle of a transaction: a new one is clean.
+            Error::Busy | Error::Joined { .. } => ErrorClass::Reconnect,
             // A cut of what is not committed, or a passing fault of the disk: read again.
             Error::Log(error) => match error.class() {
                 wal::ErrorClass::Fatal => ErrorClass::Fatal,

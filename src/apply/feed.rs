@@ -170,7 +170,12 @@ impl Feed {
             Body::EpochStart(start) => start.format_description,
             Body::FormatDescription { event, .. } => event,
             Body::Heartbeat { .. } | Body::Membership(_) => {
-                return Ok(Item { mark, kind: Kind::Control, bytes: CONTROL_BYTES, work: Work::Control });
+                return Ok(Item {
+                    mark,
+                    kind: Kind::Control,
+                    bytes: CONTROL_BYTES,
+                    work: Work::Control,
+                });
             }
         };
         let same = event == self.format.event;

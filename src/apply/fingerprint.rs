@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use ring::digest::{Context, SHA256};
 
-use super::changes::TableName;
 use super::Error;
+use super::changes::TableName;
 use crate::server::{Family, Row, Session, quote, quote_name};
 
 /// 64 hexadecimal digits.
@@ -41,14 +41,22 @@ pub async fn of_catalog(
     sum.add(ids.map_err(|error| error.or_privilege("read InnoDB's table ids", "PROCESS"))?);
     for (columns, table, name) in [
         ("*", "SCHEMATA", "SCHEMA_NAME"),
-        ("ROUTINE_SCHEMA,ROUTINE_NAME,ROUTINE_TYPE,ROUTINE_DEFINITION,SQL_MODE,DEFINER,LAST_ALTERED",
-            "ROUTINES", "ROUTINE_NAME"),
+        (
+            "ROUTINE_SCHEMA,ROUTINE_NAME,ROUTINE_TYPE,ROUTINE_DEFINITION,SQL_MODE,DEFINER,LAST_ALTERED",
+            "ROUTINES",
+            "ROUTINE_NAME",
+        ),
         ("*", "PARAMETERS", "SPECIFIC_NAME"),
         ("*", "TRIGGERS", "TRIGGER_NAME"),
-        ("EVENT_SCHEMA,EVENT_NAME,EVENT_DEFINITION,INTERVAL_VALUE,INTERVAL_FIELD,EXECUTE_AT,STARTS,\
-          ENDS,SQL_MODE,DEFINER,EVENT_COMMENT,LAST_ALTERED", "EVENTS", "EVENT_NAME"),
+        (
+            "EVENT_SCHEMA,EVENT_NAME,EVENT_DEFINITION,INTERVAL_VALUE,INTERVAL_FIELD,EXECUTE_AT,STARTS,\
+          ENDS,SQL_MODE,DEFINER,EVENT_COMMENT,LAST_ALTERED",
+            "EVENTS",
+            "EVENT_NAME",
+        ),
     ] {
-        let sql = format!("SELECT {columns} FROM information_schema.{table} WHERE {name} IN ({list})");
+        let sql =
+            format!("SELECT {columns} FROM information_schema.{table} WHERE {name} IN ({list})");
         sum.add(session.rows(sql).await?);
     }
     tables(session, &list, &mut sum).await?;
@@ -93,7 +101,9 @@ async fn tables(session: &mut Session, list: &str, sum: &mut Sum) -> Result<(), 
 /// set it twice does no harm.
 fn without_counter(definition: &mut Vec<u8>) {
     const WORD: &[u8] = b" AUTO_INCREMENT=";
-    let Some(at) = definition.windows(WORD.len()).rposition(|window| window == WORD) else { return };
+    let Some(at) = definition.windows(WORD.len()).rposition(|window| window == WORD) else {
+        return;
+    };
     let digits = definition[at + WORD.len()..].iter().take_while(|byte| byte.is_ascii_digit());
     let end = at + WORD.len() + digits.count();
     definition.drain(at..end);

@@ -50,7 +50,8 @@ pub const DELETE: &str = "DELETE FROM plimsoll.intent WHERE id=1";
 /// # Errors
 /// [`Error::BadRow`]; [`Error::Server`].
 pub async fn read(session: &mut Session) -> Result<Option<Intent>, Error> {
-    let row = session.row("SELECT lsn, kind, fingerprint FROM plimsoll.intent WHERE id = 1").await?;
+    let row =
+        session.row("SELECT lsn, kind, fingerprint FROM plimsoll.intent WHERE id = 1").await?;
     if row.is_empty() {
         return Ok(None);
     }

@@ -75,7 +75,11 @@ pub fn ends_statement(event: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`Error::EventTooLarge`] if one row event with its table maps does not fit in a packet.
-pub fn encode(groups: &[Vec<Bytes>], checksum: bool, limit: PacketLimit) -> Result<Vec<Part>, Error> {
+pub fn encode(
+    groups: &[Vec<Bytes>],
+    checksum: bool,
+    limit: PacketLimit,
+) -> Result<Vec<Part>, Error> {
     let mut parts = Vec::new();
     let mut raw: Vec<u8> = Vec::new();
     for group in groups {

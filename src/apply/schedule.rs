@@ -129,7 +129,9 @@ impl<W> Scheduler<W> {
             batch.extend(self.pop());
         }
         match mark {
-            Some(mark) if batch.iter().all(|item| item.kind == Kind::Control) => Step::Advance(mark),
+            Some(mark) if batch.iter().all(|item| item.kind == Kind::Control) => {
+                Step::Advance(mark)
+            }
             _ => Step::Batch(batch),
         }
     }
@@ -159,7 +161,11 @@ mod tests {
     fn scheduler(items: usize, bytes: usize, kinds: &[Kind]) -> Scheduler<u64> {
         let mut scheduler = Scheduler::new(Limits { items, bytes });
         for (index, &kind) in kinds.iter().enumerate() {
-            scheduler.push(item(index as u64 + 1, kind, if kind == Kind::Control { 0 } else { 10 }));
+            scheduler.push(item(
+                index as u64 + 1,
+                kind,
+                if kind == Kind::Control { 0 } else { 10 },
+            ));
         }
         scheduler
     }

@@ -69,10 +69,7 @@ impl Assembler {
     /// Before the first event.
     pub fn new(options: AssemblerOptions) -> Assembler {
         Assembler {
-            position: options
-                .start
-                .clone()
-                .unwrap_or_else(|| BinlogPosition::new("", 0)),
+            position: options.start.clone().unwrap_or_else(|| BinlogPosition::new("", 0)),
             checksum: options.checksum,
             format: None,
             may_jump: true,
@@ -117,11 +114,7 @@ impl Assembler {
             | Error::OutOfPlace { .. }
             | Error::Gap { .. }
             | Error::TransactionTooLarge { .. } => error,
-            other => Error::At {
-                position: self.position.clone(),
-                kind,
-                source: Box::new(other),
-            },
+            other => Error::At { position: self.position.clone(), kind, source: Box::new(other) },
         }
     }
 
@@ -204,9 +197,7 @@ impl Assembler {
         }
         if heartbeat.file.is_none_or(|file| file == self.position.file) {
             let low = heartbeat.offset_low.filter(|&low| low != 0);
-            let told = heartbeat
-                .offset
-                .or(low.map(|low| lift(self.position.offset, low)));
+            let told = heartbeat.offset.or(low.map(|low| lift(self.position.offset, low)));
             // Behind transactions that the server left out it tells where it stands.
             if let Some(offset) = told.filter(|&offset| offset > self.position.offset)
                 && self.options.may_skip
@@ -214,9 +205,7 @@ impl Assembler {
                 self.position.offset = offset;
             }
         }
-        Ok(Some(Assembled::Heartbeat {
-            position: self.position.clone(),
-        }))
+        Ok(Some(Assembled::Heartbeat { position: self.position.clone() }))
     }
 
     /// Events that change nothing: their content is only checked.
@@ -299,11 +288,7 @@ impl Assembler {
         refuse_or_keep(header, &at)?;
         let place = "stands outside of a transaction";
         match header.kind.name() {
-            Some(_) => Err(Error::OutOfPlace {
-                position: at,
-                kind: header.kind,
-                place,
-            }),
+            Some(_) => Err(Error::OutOfPlace { position: at, kind: header.kind, place }),
             None => Ok(None),
         }
     }
@@ -315,12 +300,7 @@ impl Assembler {
         if end as u32 != header.log_pos {
             if !self.may_jump {
                 let (position, kind) = (self.position.clone(), header.kind);
-                return Err(Error::Gap {
-                    position,
-                    kind,
-                    log_pos: header.log_pos,
-                    expected: end,
-                });
+                return Err(Error::Gap { position, kind, log_pos: header.log_pos, expected: end });
             }
             end = lift(end, header.log_pos);
         }
@@ -331,19 +311,11 @@ impl Assembler {
     }
 
     fn out_of_place(&self, kind: EventKind, place: &'static str) -> Error {
-        Error::OutOfPlace {
-            position: self.position.clone(),
-            kind,
-            place,
-        }
+        Error::OutOfPlace { position: self.position.clone(), kind, place }
     }
 
     fn unsupported(&self, kind: EventKind, reason: &'static str) -> Error {
-        Error::Unsupported {
-            position: self.position.clone(),
-            kind,
-            reason,
-        }
+        Error::Unsupported { position: self.position.clone(), kind, reason }
     }
 }
 

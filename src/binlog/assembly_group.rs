@@ -54,12 +54,7 @@ impl Group {
                 let event = MysqlGtidEvent::decode(header, body)?;
                 let micros = i64::try_from(event.immediate_commit_micros).ok();
                 let micros = micros.filter(|&micros| micros > 0).unwrap_or(seconds);
-                (
-                    event.gtid,
-                    micros,
-                    TransactionClass::Rows,
-                    Ending::Undecided,
-                )
+                (event.gtid, micros, TransactionClass::Rows, Ending::Undecided)
             }
             EventKind::MARIADB_GTID => {
                 let event = MariadbGtidEvent::decode(header, body)?;
@@ -69,14 +64,7 @@ impl Group {
             _ => return Ok(None),
         };
         let start = start.clone();
-        Ok(Some(Group {
-            start,
-            gtid,
-            commit_micros,
-            class,
-            wants_ack: false,
-            ending,
-        }))
+        Ok(Some(Group { start, gtid, commit_micros, class, wants_ack: false, ending }))
     }
 
     /// Takes the next event, which starts at `at`; `limit` bounds what it may expand to.
@@ -129,11 +117,7 @@ impl Group {
             // Savepoints, XA END, statements in statement format: for the applier to judge.
             (Ending::Commit, _) => {}
             (_, QueryRole::Commit | QueryRole::Rollback | QueryRole::Begin) => {
-                return Err(out_of_place(
-                    kind,
-                    at,
-                    "ends a transaction that has not begun",
-                ));
+                return Err(out_of_place(kind, at, "ends a transaction that has not begun"));
             }
             _ => return Ok(self.done(Class::Ddl)),
         }
@@ -148,11 +132,7 @@ impl Group {
     fn end_of_commit(&self, kind: EventKind, at: &BinlogPosition) -> Result<Step, Error> {
         match self.ending {
             Ending::Commit => Ok(Step::Done),
-            _ => Err(out_of_place(
-                kind,
-                at,
-                "ends a transaction that has not begun",
-            )),
+            _ => Err(out_of_place(kind, at, "ends a transaction that has not begun")),
         }
     }
 
@@ -194,11 +174,7 @@ impl Group {
             }
             _ => {
                 let reason = "it does not start with BEGIN";
-                Err(Error::Unsupported {
-                    position: at.clone(),
-                    kind,
-                    reason,
-                })
+                Err(Error::Unsupported { position: at.clone(), kind, reason })
             }
         }
     }
@@ -219,11 +195,7 @@ impl Group {
             None => {
                 let reason = "its XA transaction does not end with XA_PREPARE";
                 let kind = EventKind::TRANSACTION_PAYLOAD;
-                Err(Error::Unsupported {
-                    position: at.clone(),
-                    kind,
-                    reason,
-                })
+                Err(Error::Unsupported { position: at.clone(), kind, reason })
             }
         }
     }
@@ -248,11 +220,7 @@ fn mariadb_ending(
         | MariadbGtidEvent::EXTRA_ROLLBACK_ALTER;
     if event.extra_flags & two_phase != 0 {
         let reason = "an ALTER in two phases (set binlog_alter_two_phase=OFF at the source)";
-        return Err(Error::Unsupported {
-            position: at.clone(),
-            kind,
-            reason,
-        });
+        return Err(Error::Unsupported { position: at.clone(), kind, reason });
     }
     let prepared = event.has(MariadbGtidEvent::PREPARED_XA);
     Ok(match (event.has(MariadbGtidEvent::STANDALONE), prepared) {
@@ -288,17 +256,9 @@ pub(super) fn refuse_or_keep(header: &EventHeader, at: &BinlogPosition) -> Resul
         _ if header.flags.has(EventFlags::IGNORABLE) => return Ok(()),
         _ => "its type is unknown",
     };
-    Err(Error::Unsupported {
-        position: at.clone(),
-        kind,
-        reason,
-    })
+    Err(Error::Unsupported { position: at.clone(), kind, reason })
 }
 
 fn out_of_place(kind: EventKind, at: &BinlogPosition, place: &'static str) -> Error {
-    Error::OutOfPlace {
-        position: at.clone(),
-        kind,
-        place,
-    }
+    Error::OutOfPlace { position: at.clone(), kind, place }
 }

@@ -37,10 +37,7 @@ pub fn expand_compressed(event: &Event, checksum: Checksum, limit: u64) -> Resul
     let body = event.body(checksum)?;
     let (plain, packed) = split(event.header.kind, body)?;
     let unpacked = unpack(packed, limit)?;
-    let header = EventHeader {
-        kind,
-        ..event.header
-    };
+    let header = EventHeader { kind, ..event.header };
     Event::new(build(&header, &[plain, &unpacked], checksum)?)
 }
 
@@ -79,16 +76,9 @@ fn unpack(packed: &[u8], limit: u64) -> Result<Vec<u8>, Error> {
     if head & 0xf0 != 0x80 || !(1..=4).contains(&width) {
         return Err(reader.malformed());
     }
-    let declared = reader
-        .take(width)?
-        .iter()
-        .fold(0, |len, &byte| len << 8 | u64::from(byte));
+    let declared = reader.take(width)?.iter().fold(0, |len, &byte| len << 8 | u64::from(byte));
     if declared > limit {
-        return Err(Error::TooLarge {
-            what: WHAT,
-            bytes: declared,
-            limit,
-        });
+        return Err(Error::TooLarge { what: WHAT, bytes: declared, limit });
     }
     let mut unpacked = Vec::new();
     flate2::read::ZlibDecoder::new(reader.rest())

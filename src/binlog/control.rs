@@ -24,9 +24,7 @@ impl Rotate {
         if file.is_empty() || file.contains('\0') {
             return Err(reader.malformed());
         }
-        Ok(Rotate {
-            next: BinlogPosition::new(file, offset),
-        })
+        Ok(Rotate { next: BinlogPosition::new(file, offset) })
     }
 }
 
@@ -50,17 +48,9 @@ impl Heartbeat {
         let mut reader = Reader::new(body, "HEARTBEAT");
         if header.kind != EventKind::HEARTBEAT_V2 {
             let file = text(&reader, body)?;
-            return Ok(Heartbeat {
-                file,
-                offset: None,
-                offset_low: Some(header.log_pos),
-            });
+            return Ok(Heartbeat { file, offset: None, offset_low: Some(header.log_pos) });
         }
-        let mut heartbeat = Heartbeat {
-            file: None,
-            offset: None,
-            offset_low: None,
-        };
+        let mut heartbeat = Heartbeat { file: None, offset: None, offset_low: None };
         while !reader.is_empty() {
             let field = reader.lenenc()?;
             if field == 0 {
@@ -150,11 +140,7 @@ impl GtidList {
         let mut gtids = Vec::new();
         for _ in 0..count {
             let (domain, server, sequence) = (reader.u32()?, reader.u32()?, reader.u64()?);
-            gtids.push(Gtid::Mariadb {
-                domain,
-                server,
-                sequence,
-            });
+            gtids.push(Gtid::Mariadb { domain, server, sequence });
         }
         Ok(GtidList { gtids })
     }

@@ -145,11 +145,7 @@ pub(super) fn body_of(raw: &[u8], checksum: Checksum) -> Result<&[u8], Error> {
 /// The header's length must be the number of bytes.
 pub(super) fn check_len(header: &EventHeader, actual: usize) -> Result<(), Error> {
     if header.event_len as usize != actual || actual < EventHeader::LEN {
-        return Err(Error::Length {
-            kind: header.kind,
-            declared: header.event_len,
-            actual,
-        });
+        return Err(Error::Length { kind: header.kind, declared: header.event_len, actual });
     }
     Ok(())
 }
@@ -165,11 +161,7 @@ pub(super) fn verify_crc(header: &EventHeader, raw: &[u8], on: Checksum) -> Resu
     stored.copy_from_slice(tail);
     let (stored, computed) = (u32::from_le_bytes(stored), crc32fast::hash(content));
     if stored != computed {
-        return Err(Error::Checksum {
-            kind: header.kind,
-            stored,
-            computed,
-        });
+        return Err(Error::Checksum { kind: header.kind, stored, computed });
     }
     Ok(stored)
 }
@@ -187,13 +179,7 @@ pub(super) fn build(
         limit: u64::from(u32::MAX),
     })?;
     let mut raw = Vec::with_capacity(len);
-    raw.extend_from_slice(
-        &EventHeader {
-            event_len,
-            ..*header
-        }
-        .encode(),
-    );
+    raw.extend_from_slice(&EventHeader { event_len, ..*header }.encode());
     body.iter().for_each(|part| raw.extend_from_slice(part));
     if checksum == Checksum::Crc32 {
         let crc = crc32fast::hash(&raw);
@@ -206,9 +192,7 @@ pub(super) fn build(
 ///
 /// Checks lengths; checksums are for [`Event::verify`], since they were checked when the events came.
 pub fn events(bytes: &Bytes) -> Events {
-    Events {
-        rest: bytes.clone(),
-    }
+    Events { rest: bytes.clone() }
 }
 
 /// Iterator of [`events`].
@@ -238,15 +222,8 @@ impl Events {
         let len = header.event_len as usize;
         if len < EventHeader::LEN || len > self.rest.len() {
             let actual = self.rest.len();
-            return Err(Error::Length {
-                kind: header.kind,
-                declared: header.event_len,
-                actual,
-            });
+            return Err(Error::Length { kind: header.kind, declared: header.event_len, actual });
         }
-        Ok(Event {
-            header,
-            raw: self.rest.split_to(len),
-        })
+        Ok(Event { header, raw: self.rest.split_to(len) })
     }
 }

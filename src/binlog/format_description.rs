@@ -50,10 +50,7 @@ impl FormatDescription {
         if !known {
             return Err(reader.malformed());
         }
-        let end = server_version
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(VERSION_LEN);
+        let end = server_version.iter().position(|&byte| byte == 0).unwrap_or(VERSION_LEN);
         Ok(FormatDescription {
             binlog_version,
             server_version: String::from_utf8_lossy(&server_version[..end]).into_owned(),

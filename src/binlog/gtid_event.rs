@@ -46,11 +46,7 @@ impl MysqlGtidEvent {
         if !anonymous && (number == 0 || number > i64::MAX as u64) {
             return Err(reader.malformed());
         }
-        let gtid = (!anonymous).then(|| Gtid::Mysql {
-            uuid,
-            tag: String::new(),
-            number,
-        });
+        let gtid = (!anonymous).then(|| Gtid::Mysql { uuid, tag: String::new(), number });
         let mut event = MysqlGtidEvent {
             gtid,
             may_have_statements: flags & 1 != 0,
@@ -70,11 +66,8 @@ impl MysqlGtidEvent {
         if reader.rest().len() >= 7 {
             let micros = reader.uint(7)?;
             event.immediate_commit_micros = micros & !STAMPED_TWICE;
-            event.original_commit_micros = if micros & STAMPED_TWICE != 0 {
-                reader.uint(7)?
-            } else {
-                micros
-            };
+            event.original_commit_micros =
+                if micros & STAMPED_TWICE != 0 { reader.uint(7)? } else { micros };
         }
         if !reader.is_empty() {
             event.transaction_length = reader.lenenc()?;
@@ -121,10 +114,7 @@ impl MysqlGtidEvent {
                 _ => break,
             }
         }
-        let number = u64::try_from(number)
-            .ok()
-            .filter(|&n| n > 0)
-            .ok_or(reader.malformed())?;
+        let number = u64::try_from(number).ok().filter(|&n| n > 0).ok_or(reader.malformed())?;
         Ok(MysqlGtidEvent {
             gtid: Some(Gtid::Mysql { uuid, tag, number }),
             may_have_statements: flags & 1 != 0,
@@ -231,17 +221,7 @@ impl MariadbGtidEvent {
         }
         // Padded with zeroes to 19 bytes where nothing follows.
         let extra_flags = if reader.is_empty() { 0 } else { reader.u8()? };
-        let gtid = Gtid::Mariadb {
-            domain,
-            server: header.server_id,
-            sequence,
-        };
-        Ok(MariadbGtidEvent {
-            gtid,
-            flags,
-            commit_id,
-            xid,
-            extra_flags,
-        })
+        let gtid = Gtid::Mariadb { domain, server: header.server_id, sequence };
+        Ok(MariadbGtidEvent { gtid, flags, commit_id, xid, extra_flags })
     }
 }

@@ -63,11 +63,7 @@ impl<'a> Payload<'a> {
             return Err(reader.malformed());
         }
         let uncompressed = uncompressed.unwrap_or(packed.len() as u64);
-        Ok(Payload {
-            compression,
-            uncompressed,
-            packed,
-        })
+        Ok(Payload { compression, uncompressed, packed })
     }
 
     fn open(&self) -> Result<Box<dyn Read + 'a>, Error> {
@@ -96,20 +92,14 @@ impl<'a> Payload<'a> {
             return Err(Error::Malformed { what: WHAT });
         }
         raw.resize(len, 0);
-        reader
-            .read_exact(&mut raw[EventHeader::LEN..])
-            .map_err(fail)?;
+        reader.read_exact(&mut raw[EventHeader::LEN..]).map_err(fail)?;
         Event::new(Bytes::from(raw))
     }
 
     /// All events inside, without checksums.
     pub(super) fn unpack(&self, limit: u64) -> Result<Vec<u8>, Error> {
         if self.uncompressed > limit {
-            return Err(Error::TooLarge {
-                what: WHAT,
-                bytes: self.uncompressed,
-                limit,
-            });
+            return Err(Error::TooLarge { what: WHAT, bytes: self.uncompressed, limit });
         }
         let mut unpacked = Vec::new();
         self.open()?
@@ -143,13 +133,7 @@ pub fn expand_payload(event: &Event, checksum: Checksum, limit: u64) -> Result<B
         let event_len = inner.header.event_len.checked_add(checksum.len() as u32);
         let event_len = event_len.ok_or(Error::Malformed { what: WHAT })?;
         let start = expanded.len();
-        expanded.extend_from_slice(
-            &EventHeader {
-                event_len,
-                ..inner.header
-            }
-            .encode(),
-        );
+        expanded.extend_from_slice(&EventHeader { event_len, ..inner.header }.encode());
         expanded.extend_from_slice(&inner.raw[EventHeader::LEN..]);
         let crc = crc32fast::hash(&expanded[start..]);
         expanded.extend_from_slice(&crc.to_le_bytes());

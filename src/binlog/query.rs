@@ -37,14 +37,7 @@ impl<'a> QueryEvent<'a> {
             return Err(reader.malformed());
         }
         let text = reader.rest();
-        Ok(QueryEvent {
-            thread_id,
-            seconds,
-            error_code,
-            status_vars,
-            database,
-            text,
-        })
+        Ok(QueryEvent { thread_id, seconds, error_code, status_vars, database, text })
     }
 
     /// The session: sql_mode, character sets, time zone and the rest.

@@ -92,10 +92,7 @@ impl QueryRole {
 
 fn ends_with_start_transaction(text: &[u8]) -> bool {
     const END: &[u8] = b" START TRANSACTION";
-    let tail = text
-        .len()
-        .checked_sub(END.len())
-        .and_then(|at| text.get(at..));
+    let tail = text.len().checked_sub(END.len()).and_then(|at| text.get(at..));
     tail.is_some_and(|tail| tail.eq_ignore_ascii_case(END))
 }
 
@@ -115,15 +112,9 @@ mod tests {
             ("XA END X'31',X'',1", QueryRole::XaEnd),
             ("XA COMMIT X'31',X'',1", QueryRole::XaCommit),
             ("XA ROLLBACK X'31',X'',1", QueryRole::XaRollback),
-            (
-                "CREATE TABLE `t` (\n  `a` int\n) START TRANSACTION",
-                QueryRole::CreateTableStart,
-            ),
+            ("CREATE TABLE `t` (\n  `a` int\n) START TRANSACTION", QueryRole::CreateTableStart),
             ("create table t (a int)", QueryRole::CreateTable),
-            (
-                "CREATE OR REPLACE TABLE `t` (a int)",
-                QueryRole::CreateTable,
-            ),
+            ("CREATE OR REPLACE TABLE `t` (a int)", QueryRole::CreateTable),
             ("CREATE TABLESPACE x", QueryRole::Other),
             ("CREATE OR REPLACE VIEW v AS SELECT 1", QueryRole::Other),
             ("begin not atomic select 1; end", QueryRole::Other),

@@ -49,11 +49,7 @@ impl<'a> Reader<'a> {
     }
 
     fn truncated(&self, need: u64) -> Error {
-        Error::Truncated {
-            what: self.what,
-            need,
-            have: self.rest.len(),
-        }
+        Error::Truncated { what: self.what, need, have: self.rest.len() }
     }
 
     /// The next bytes as an array.
@@ -112,11 +108,7 @@ impl<'a> Reader<'a> {
 
     /// Bytes up to a NUL, which is skipped.
     pub fn until_nul(&mut self) -> Result<&'a [u8], Error> {
-        let end = self
-            .rest
-            .iter()
-            .position(|&byte| byte == 0)
-            .ok_or(self.malformed())?;
+        let end = self.rest.iter().position(|&byte| byte == 0).ok_or(self.malformed())?;
         let text = self.take(end)?;
         self.take(1)?;
         Ok(text)
@@ -138,11 +130,7 @@ impl<'a> Reader<'a> {
     pub fn varlen_signed(&mut self) -> Result<i64, Error> {
         let bits = self.varlen()?;
         let magnitude = (bits >> 1) as i64;
-        Ok(if bits & 1 == 1 {
-            -magnitude - 1
-        } else {
-            magnitude
-        })
+        Ok(if bits & 1 == 1 { -magnitude - 1 } else { magnitude })
     }
 }
 

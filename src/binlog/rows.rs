@@ -82,16 +82,7 @@ impl<'a> RowsEvent<'a> {
         // It fits: the bitmap of that many bits was there.
         let columns = usize::try_from(columns).map_err(|_| reader.malformed())?;
         let rows = reader.rest();
-        Ok(RowsEvent {
-            kind,
-            table_id,
-            flags,
-            extra,
-            columns,
-            present,
-            present_after,
-            rows,
-        })
+        Ok(RowsEvent { kind, table_id, flags, extra, columns, present, present_after, rows })
     }
 
     /// `true` for the last rows event of a statement.
@@ -119,12 +110,7 @@ impl<'a> RowsEvent<'a> {
         while !reader.is_empty() {
             let before = reader.rest().len();
             if self.kind.is_update_rows() {
-                self.image(
-                    &mut reader,
-                    table,
-                    (row, Image::Before, self.present),
-                    &mut visit,
-                )?;
+                self.image(&mut reader, table, (row, Image::Before, self.present), &mut visit)?;
                 self.image(
                     &mut reader,
                     table,
@@ -161,9 +147,7 @@ impl<'a> RowsEvent<'a> {
         {
             partial_bits = reader.take(table.json_columns().div_ceil(8))?;
         }
-        let count = (0..self.columns)
-            .filter(|&column| bit(present, column))
-            .count();
+        let count = (0..self.columns).filter(|&column| bit(present, column)).count();
         let nulls = reader.take(count.div_ceil(8))?;
         let (mut shown, mut json) = (0, 0);
         for (column, &kind) in table.columns.iter().enumerate() {
@@ -175,28 +159,16 @@ impl<'a> RowsEvent<'a> {
             if !bit(present, column) {
                 continue;
             }
-            let value = if bit(nulls, shown) {
-                None
-            } else {
-                Some(value(reader, kind)?)
-            };
+            let value = if bit(nulls, shown) { None } else { Some(value(reader, kind)?) };
             shown += 1;
-            visit(Cell {
-                row,
-                image,
-                column,
-                kind,
-                value,
-                partial,
-            });
+            visit(Cell { row, image, column, kind, value, partial });
         }
         Ok(())
     }
 }
 
 fn bit(bits: &[u8], index: usize) -> bool {
-    bits.get(index / 8)
-        .is_some_and(|byte| byte >> (index % 8) & 1 == 1)
+    bits.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
 }
 
 /// The bytes of one value.

@@ -96,11 +96,7 @@ impl<'a> StatusVars<'a> {
             3 => self.auto_increment = Some((reader.u16()?, reader.u16()?)),
             4 => {
                 let (client, connection) = (reader.u16()?, reader.u16()?);
-                self.charset = Some(QueryCharset {
-                    client,
-                    connection,
-                    server: reader.u16()?,
-                });
+                self.charset = Some(QueryCharset { client, connection, server: reader.u16()? });
             }
             5 => self.time_zone = Some(short_text(reader)?),
             6 => self.catalog = Some(short_text(reader)?),
@@ -143,8 +139,7 @@ impl<'a> StatusVars<'a> {
             }
             131 => {
                 for _ in 0..reader.u8()? {
-                    self.character_set_collations
-                        .push((reader.u16()?, reader.u16()?));
+                    self.character_set_collations.push((reader.u16()?, reader.u16()?));
                 }
             }
             unknown => return Err(Error::UnknownStatusVar(unknown)),

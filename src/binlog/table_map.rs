@@ -54,31 +54,19 @@ impl TableMap {
         let types = reader.take_u64(count)?;
         let meta_len = reader.lenenc()?;
         let mut meta = Reader::new(reader.take_u64(meta_len)?, "column metadata of TABLE_MAP");
-        let columns = types
-            .iter()
-            .map(|&code| column(code, &mut meta))
-            .collect::<Result<Vec<_>, _>>()?;
+        let columns =
+            types.iter().map(|&code| column(code, &mut meta)).collect::<Result<Vec<_>, _>>()?;
         if !meta.is_empty() {
             return Err(meta.malformed());
         }
         let nullable = reader.take(types.len().div_ceil(8))?.to_vec();
         let optional = reader.rest().to_vec();
-        Ok(TableMap {
-            table_id,
-            flags,
-            database,
-            table,
-            columns,
-            nullable,
-            optional,
-        })
+        Ok(TableMap { table_id, flags, database, table, columns, nullable, optional })
     }
 
     /// `true` if the column may be NULL.
     pub fn is_nullable(&self, column: usize) -> bool {
-        self.nullable
-            .get(column / 8)
-            .is_some_and(|bits| bits >> (column % 8) & 1 == 1)
+        self.nullable.get(column / 8).is_some_and(|bits| bits >> (column % 8) & 1 == 1)
     }
 
     /// The optional metadata: `binlog_row_metadata` says how much of it the server writes.
@@ -90,10 +78,7 @@ impl TableMap {
     }
 
     pub(super) fn json_columns(&self) -> usize {
-        self.columns
-            .iter()
-            .filter(|column| column.code == JSON)
-            .count()
+        self.columns.iter().filter(|column| column.code == JSON).count()
     }
 }
 
@@ -134,10 +119,7 @@ fn string_column(first: u8, second: u8) -> (u8, u16) {
     match first {
         ENUM | SET => (first, u16::from(second)),
         _ if first & 0x30 == 0x30 => (STRING, u16::from(second)),
-        _ => (
-            STRING,
-            u16::from(second) | u16::from((first & 0x30) ^ 0x30) << 4,
-        ),
+        _ => (STRING, u16::from(second) | u16::from((first & 0x30) ^ 0x30) << 4),
     }
 }
 
@@ -180,9 +162,7 @@ impl<'a> TableMetadata<'a> {
                 }
                 9 => {
                     while !inner.is_empty() {
-                        metadata
-                            .primary_key
-                            .push((inner.lenenc()?, inner.lenenc()?));
+                        metadata.primary_key.push((inner.lenenc()?, inner.lenenc()?));
                     }
                 }
                 12 => metadata.visible = Some(value),

@@ -34,10 +34,7 @@ impl Api {
             .timeout_global(Some(WITHIN))
             .http_status_as_error(false)
             .build();
-        Api {
-            address: coordinator.address,
-            agent: config.into(),
-        }
+        Api { address: coordinator.address, agent: config.into() }
     }
 
     pub(super) fn address(&self) -> &str {
@@ -72,18 +69,13 @@ impl Api {
             )
         };
         let mut answer = answer.with_context(unreachable)?;
-        let text = answer
-            .body_mut()
-            .read_to_string()
-            .with_context(unreachable)?;
+        let text = answer.body_mut().read_to_string().with_context(unreachable)?;
         if !answer.status().is_success() {
             match serde_json::from_str::<Refusal>(&text) {
                 Ok(refusal) => bail!("the coordinator refuses: {}", refusal.error),
-                Err(_) => bail!(
-                    "{} at {} is no answer of a coordinator",
-                    answer.status(),
-                    self.address
-                ),
+                Err(_) => {
+                    bail!("{} at {} is no answer of a coordinator", answer.status(), self.address)
+                }
             }
         }
         Ok(text)

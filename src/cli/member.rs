@@ -47,33 +47,22 @@ struct Answer {
 /// # Errors
 /// The coordinator does not answer or refuses, or the change is not committed in time.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let What::Replace {
-        name,
-        coordinator,
-        wait,
-    } = args.what;
+    let What::Replace { name, coordinator, wait } = args.what;
     let member = MemberName::new(name)?;
     let api = Api::new(coordinator);
     let Answer { generation, state } = api.post_json(&format!("/v1/members/{member}/replace"))?;
     if state == "counts" {
-        say(&format!(
-            "{member} counts with the log it has; nothing to change"
-        ))?;
+        say(&format!("{member} counts with the log it has; nothing to change"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    say(&format!(
-        "{member}: the change to generation {generation} has begun"
-    ))?;
+    say(&format!("{member}: the change to generation {generation} has begun"))?;
     let until = Instant::now() + Duration::from_secs(wait);
     let mut told = String::new();
     loop {
         // The coordinator may be away for a moment; the change is in its store.
         let now = match api.get_json::<Status>("/v1/status") {
             Ok(status) if status.generation >= Some(generation) => {
-                say(&format!(
-                    "{member} counts from generation {generation} on: {}",
-                    status.rule
-                ))?;
+                say(&format!("{member} counts from generation {generation} on: {}", status.rule))?;
                 return Ok(ExitCode::SUCCESS);
             }
             Ok(status) => why(&status),

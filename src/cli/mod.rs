@@ -7,6 +7,7 @@
 //!
 //! Does not: decide anything. What a verb does stands in its part.
 
+mod adopt;
 mod api;
 mod config;
 mod member;
@@ -42,6 +43,8 @@ enum Command {
     Playground(playground::Args),
     /// Show the cluster.
     Status(status::Args),
+    /// Say where a restored replica stands.
+    Adopt(adopt::Args),
     /// Change who counts.
     Member(member::Args),
     /// Check a configuration file, or show what one may hold.
@@ -58,6 +61,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Coordinator(args) => role::run(args, Config::into_coordinator, coordinator::run),
         Command::Playground(args) => playground::run(args),
         Command::Status(args) => status::run(args),
+        Command::Adopt(args) => adopt::run(args),
         Command::Member(args) => member::run(args),
         Command::Timestamp(args) => role::run(args, Config::into_timestamp, timestamp::run),
         Command::Config(args) => config::run(args),

@@ -34,22 +34,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let api = Api::new(args.coordinator);
     let terminal = std::io::stdout().is_terminal();
     loop {
-        let shown = if args.json {
-            api.get("/v1/status")
-        } else {
-            table(&api, terminal)
-        };
+        let shown = if args.json { api.get("/v1/status") } else { table(&api, terminal) };
         let mut out = std::io::stdout().lock();
         if !args.watch {
             let text = shown?;
             writeln!(out, "{}", text.trim_end())?;
             let status: Status =
                 serde_json::from_str(&text).or_else(|_| api.get_json("/v1/status"))?;
-            return Ok(if status.healthy {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            });
+            return Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         if terminal && !args.json {
             // Home and clear: redrawn in place.
@@ -99,14 +91,8 @@ fn render(status: &Status, colours: bool) -> String {
     let widths: [usize; COLUMNS] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
     for (index, row) in rows.iter().enumerate() {
-        let live = index
-            .checked_sub(1)
-            .and_then(|index| status.members.get(index));
-        let (on, off) = if live.is_some_and(|member| !member.live) {
-            paint(RED)
-        } else {
-            ("", "")
-        };
+        let live = index.checked_sub(1).and_then(|index| status.members.get(index));
+        let (on, off) = if live.is_some_and(|member| !member.live) { paint(RED) } else { ("", "") };
         let mut line = String::new();
         for (column, (text, &width)) in row.iter().zip(&widths).enumerate() {
             let _ = if NUMBERS.contains(&column) {
@@ -131,11 +117,7 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
         AckWhen::Applied => "COMMIT returns when committed and applied",
     };
     let mut facts = vec![("source", status.source.clone()), ("epoch", epoch)];
-    let rule = if status.rule.is_empty() {
-        "not in force yet"
-    } else {
-        &status.rule
-    };
+    let rule = if status.rule.is_empty() { "not in force yet" } else { &status.rule };
     facts.push(("rule", format!("{rule}; {ack}")));
     facts.push(("committed", number(status.commit_lsn)));
     if !status.waiting_for.is_empty() {
@@ -162,11 +144,7 @@ fn row(member: &MemberStatus, status: &Status) -> [String; COLUMNS] {
         clean(&member.standing),
         number(member.written_lsn),
         number(member.flushed_lsn),
-        if member.role == "witness" {
-            "-".to_owned()
-        } else {
-            number(member.applied_lsn)
-        },
+        if member.role == "witness" { "-".to_owned() } else { number(member.applied_lsn) },
         number(member.lag_records),
         member
             .lag_seconds
@@ -176,11 +154,7 @@ fn row(member: &MemberStatus, status: &Status) -> [String; COLUMNS] {
             || "-".to_owned(),
             |server| clean(&format!("{}:{}", server.host, server.port)),
         ),
-        clean(&format!(
-            "{}{}",
-            member.state,
-            if waited { " (waited for)" } else { "" }
-        )),
+        clean(&format!("{}{}", member.state, if waited { " (waited for)" } else { "" })),
     ]
 }
 
@@ -190,15 +164,7 @@ fn number(value: Option<u64>) -> String {
 
 /// Texts come over the network: nothing in them may steer the terminal or break the columns.
 fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_ascii() && !c.is_ascii_control() {
-                c
-            } else {
-                '?'
-            }
-        })
-        .collect()
+    text.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect()
 }
 
 #[cfg(test)]

@@ -59,10 +59,8 @@ pub struct AgentServer {
 
 const SEGMENT: (SizeText, SizeText) = (SizeText(64 << 10), SizeText(1 << 30));
 const MAX_TRANSACTION: (SizeText, SizeText) = (SizeText(1 << 20), SizeText(1 << 30));
-const HEARTBEAT: (DurationText, DurationText) = (
-    DurationText(Duration::from_millis(100)),
-    DurationText(Duration::from_secs(60)),
-);
+const HEARTBEAT: (DurationText, DurationText) =
+    (DurationText(Duration::from_millis(100)), DurationText(Duration::from_secs(60)));
 /// Clients tell servers apart by one byte; 9 is the largest number that TaaS was measured with.
 const TIMESTAMPS_MAX: usize = 9;
 
@@ -75,29 +73,17 @@ pub(super) fn validate(
     at("agent.http", address::check(&raw.http))?;
     if raw.listen == raw.http {
         let other = "agent.listen".to_owned();
-        return at(
-            "agent.http",
-            Err(Problem::SameAddress {
-                address: raw.http,
-                other,
-            }),
-        );
+        return at("agent.http", Err(Problem::SameAddress { address: raw.http, other }));
     }
     if raw.coordinators.is_empty() {
         let problem = Problem::Empty("list the host:port of the coordinator");
         return at("agent.coordinators", Err(problem));
     }
     at("agent.coordinators", address::check_list(&raw.coordinators))?;
-    at(
-        "agent.timestamps",
-        check_timestamps(&raw.timestamps, raw.server.is_some()),
-    )?;
+    at("agent.timestamps", check_timestamps(&raw.timestamps, raw.server.is_some()))?;
     at("agent.segment", in_range(raw.segment, SEGMENT))?;
     let server_id = default_server_id(&cluster.name, &raw.name);
-    let server = raw
-        .server
-        .map(|server| validate_server(server, server_id, files))
-        .transpose()?;
+    let server = raw.server.map(|server| validate_server(server, server_id, files)).transpose()?;
     Ok(AgentConfig {
         cluster,
         name: raw.name,
@@ -114,11 +100,7 @@ pub(super) fn validate(
 fn check_timestamps(timestamps: &[String], has_server: bool) -> Result<(), Problem> {
     if timestamps.is_empty() {
         let way_out = "a member with a server may become source; list the timestamp servers";
-        return if has_server {
-            Err(Problem::Empty(way_out))
-        } else {
-            Ok(())
-        };
+        return if has_server { Err(Problem::Empty(way_out)) } else { Ok(()) };
     }
     if timestamps.len().is_multiple_of(2) || timestamps.len() > TIMESTAMPS_MAX {
         return Err(Problem::TimestampCount(timestamps.len()));
@@ -127,61 +109,32 @@ fn check_timestamps(timestamps: &[String], has_server: bool) -> Result<(), Probl
 }
 
 fn validate_server(raw: RawServer, default_id: u32, files: &Files) -> Result<AgentServer, Fault> {
-    let host = at(
-        "agent.server.host",
-        non_empty(raw.host, "write the server's name or address"),
-    )?;
-    let user = at(
-        "agent.server.user",
-        non_empty(raw.user, "write the agent's account"),
-    )?;
+    let host = at("agent.server.host", non_empty(raw.host, "write the server's name or address"))?;
+    let user = at("agent.server.user", non_empty(raw.user, "write the agent's account"))?;
     at("agent.server.port", port(raw.port))?;
-    at(
-        "agent.server.fallback_port",
-        raw.fallback_port.map_or(Ok(()), port),
-    )?;
+    at("agent.server.fallback_port", raw.fallback_port.map_or(Ok(()), port))?;
     if raw.fallback_port == Some(raw.port) {
         let address = format!("{host}:{}", raw.port);
         let other = "agent.server.port".to_owned();
-        return at(
-            "agent.server.fallback_port",
-            Err(Problem::SameAddress { address, other }),
-        );
+        return at("agent.server.fallback_port", Err(Problem::SameAddress { address, other }));
     }
     let password = at(
         "agent.server.password_file",
-        files.secret(
-            raw.password_file,
-            raw.password_env,
-            ("password_file", "password_env"),
-        ),
+        files.secret(raw.password_file, raw.password_env, ("password_file", "password_env")),
     )?;
     let tls = at("agent.server.tls_ca", tls_mode(raw.tls, raw.tls_ca, files))?;
     let start = at("agent.server.start", StartAt::parse(&raw.start))?;
     at("agent.server.heartbeat", in_range(raw.heartbeat, HEARTBEAT))?;
-    at(
-        "agent.server.max_transaction",
-        in_range(raw.max_transaction, MAX_TRANSACTION),
-    )?;
+    at("agent.server.max_transaction", in_range(raw.max_transaction, MAX_TRANSACTION))?;
     let server_id = raw.server_id.unwrap_or(default_id);
     if server_id == 0 {
         let (least, most) = ("1".to_owned(), u32::MAX.to_string());
         let value = "0".to_owned();
-        return at(
-            "agent.server.server_id",
-            Err(Problem::Range { value, least, most }),
-        );
+        return at("agent.server.server_id", Err(Problem::Range { value, least, most }));
     }
     let fallback_port = raw.fallback_port;
     Ok(AgentServer {
-        connection: ServerConfig {
-            host,
-            port: raw.port,
-            fallback_port,
-            user,
-            password,
-            tls,
-        },
+        connection: ServerConfig { host, port: raw.port, fallback_port, user, password, tls },
         server_id,
         replica_binlog: raw.replica_binlog,
         start,
@@ -203,23 +156,11 @@ fn tls_mode(mode: RawTlsMode, ca: Option<PathBuf>, files: &Files) -> Result<TlsM
 
 fn port(port: u16) -> Result<(), Problem> {
     let (least, most) = ("1".to_owned(), u16::MAX.to_string());
-    if port == 0 {
-        Err(Problem::Range {
-            value: port.to_string(),
-            least,
-            most,
-        })
-    } else {
-        Ok(())
-    }
+    if port == 0 { Err(Problem::Range { value: port.to_string(), least, most }) } else { Ok(()) }
 }
 
 fn non_empty(text: String, way_out: &'static str) -> Result<String, Problem> {
-    if text.is_empty() {
-        Err(Problem::Empty(way_out))
-    } else {
-        Ok(text)
-    }
+    if text.is_empty() { Err(Problem::Empty(way_out)) } else { Ok(text) }
 }
 
 fn in_range<T: PartialOrd + std::fmt::Display>(
@@ -230,11 +171,7 @@ fn in_range<T: PartialOrd + std::fmt::Display>(
         return Ok(());
     }
     let (least, most) = (least.to_string(), most.to_string());
-    Err(Problem::Range {
-        value: value.to_string(),
-        least,
-        most,
-    })
+    Err(Problem::Range { value: value.to_string(), least, most })
 }
 
 /// The upper half of the range, where hand-numbered servers are not.

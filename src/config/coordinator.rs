@@ -32,9 +32,7 @@ pub struct CoordinatorConfig {
 impl CoordinatorConfig {
     /// `any(tolerate + 1)`: never more than there are members. Its fence is n - tolerate promises.
     pub fn rule(&self) -> Rule {
-        Rule::Any {
-            k: self.tolerate + 1,
-        }
+        Rule::Any { k: self.tolerate + 1 }
     }
 }
 
@@ -58,42 +56,19 @@ pub(super) fn validate(
     at("coordinator.http", address::check(&raw.http))?;
     if raw.listen == raw.http {
         let other = "coordinator.listen".to_owned();
-        return at(
-            "coordinator.http",
-            Err(Problem::SameAddress {
-                address: raw.http,
-                other,
-            }),
-        );
+        return at("coordinator.http", Err(Problem::SameAddress { address: raw.http, other }));
     }
     at("coordinator.members", check_members(&raw.members))?;
-    at(
-        "coordinator.source",
-        check_source(&raw.members, &raw.source),
-    )?;
+    at("coordinator.source", check_source(&raw.members, &raw.source))?;
     let (tolerate, members) = (raw.tolerate, raw.members.len());
     if tolerate >= members {
-        return at(
-            "coordinator.tolerate",
-            Err(Problem::TooFewMembers { tolerate, members }),
-        );
+        return at("coordinator.tolerate", Err(Problem::TooFewMembers { tolerate, members }));
     }
     let servers = raw.members.iter().filter(|member| !member.witness).count();
     if raw.ack == AckWhen::Applied && tolerate >= servers {
-        return at(
-            "coordinator.ack",
-            Err(Problem::TooFewAppliers { tolerate, servers }),
-        );
+        return at("coordinator.ack", Err(Problem::TooFewAppliers { tolerate, servers }));
     }
-    let member = |RawMember {
-                      name,
-                      listen,
-                      witness,
-                  }| MemberConfig {
-        name,
-        listen,
-        witness,
-    };
+    let member = |RawMember { name, listen, witness }| MemberConfig { name, listen, witness };
     Ok(CoordinatorConfig {
         cluster,
         data_dir: files.path(raw.data_dir),
@@ -118,10 +93,7 @@ fn check_members(members: &[RawMember]) -> Result<(), Problem> {
             }
             if earlier.listen == member.listen {
                 let other = format!("the address of {:?}", earlier.name.as_str());
-                return Err(Problem::SameAddress {
-                    address: member.listen.clone(),
-                    other,
-                });
+                return Err(Problem::SameAddress { address: member.listen.clone(), other });
             }
         }
     }

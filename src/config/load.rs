@@ -47,10 +47,7 @@ impl Files<'_> {
             (Some(path), None) => read_secret(self.path(path))?,
             (None, Some(name)) => (self.env)(&name).ok_or(Problem::SecretEnv(name))?,
             _ => {
-                return Err(Problem::SecretChoice {
-                    file: keys.0,
-                    env: keys.1,
-                });
+                return Err(Problem::SecretChoice { file: keys.0, env: keys.1 });
             }
         };
         if text.len() > SECRET_BYTES_MAX {
@@ -76,10 +73,8 @@ impl Config {
     /// # Errors
     /// [`Error`] says file, key, what is wrong and the way out.
     pub fn load(path: &Path) -> Result<Config, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-            file: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Read { file: path.to_owned(), source })?;
         Config::parse(&text, path, &|name| std::env::var(name).ok())
     }
 
@@ -91,17 +86,9 @@ impl Config {
     ) -> Result<Config, Error> {
         let raw: RawConfig = toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
-            let before = text
-                .bytes()
-                .take(start)
-                .filter(|&byte| byte == b'\n')
-                .count();
+            let before = text.bytes().take(start).filter(|&byte| byte == b'\n').count();
             let message = error.message().to_owned();
-            Error::Syntax {
-                file: path.to_owned(),
-                line: before + 1,
-                message,
-            }
+            Error::Syntax { file: path.to_owned(), line: before + 1, message }
         })?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let files = Files { folder, env };
@@ -117,10 +104,7 @@ impl Config {
     /// # Errors
     /// The file has none.
     pub fn into_agent(self) -> Result<AgentConfig, Error> {
-        self.agent.ok_or(Error::NoTable {
-            file: self.path,
-            table: "agent",
-        })
+        self.agent.ok_or(Error::NoTable { file: self.path, table: "agent" })
     }
 
     /// The coordinator's table.
@@ -128,10 +112,7 @@ impl Config {
     /// # Errors
     /// The file has none.
     pub fn into_coordinator(self) -> Result<CoordinatorConfig, Error> {
-        self.coordinator.ok_or(Error::NoTable {
-            file: self.path,
-            table: "coordinator",
-        })
+        self.coordinator.ok_or(Error::NoTable { file: self.path, table: "coordinator" })
     }
 
     /// The timestamp server's table.
@@ -139,33 +120,20 @@ impl Config {
     /// # Errors
     /// The file has none.
     pub fn into_timestamp(self) -> Result<TimestampConfig, Error> {
-        self.timestamp.ok_or(Error::NoTable {
-            file: self.path,
-            table: "timestamp",
-        })
+        self.timestamp.ok_or(Error::NoTable { file: self.path, table: "timestamp" })
     }
 }
 
 fn validate(raw: RawConfig, path: &Path, files: &Files) -> Result<Config, Fault> {
     let cluster = validate_cluster(raw.cluster, files)?;
-    let agent = raw
-        .agent
-        .map(|raw| agent::validate(raw, cluster.clone(), files))
-        .transpose()?;
+    let agent = raw.agent.map(|raw| agent::validate(raw, cluster.clone(), files)).transpose()?;
     let coordinator = raw
         .coordinator
         .map(|raw| coordinator::validate(raw, cluster.clone(), files))
         .transpose()?;
-    let timestamp = raw
-        .timestamp
-        .map(|raw| timestamp::validate(raw, cluster.clone(), files))
-        .transpose()?;
-    let config = Config {
-        path: path.to_owned(),
-        agent,
-        coordinator,
-        timestamp,
-    };
+    let timestamp =
+        raw.timestamp.map(|raw| timestamp::validate(raw, cluster.clone(), files)).transpose()?;
+    let config = Config { path: path.to_owned(), agent, coordinator, timestamp };
     check_ports(&config)?;
     at("agent.name", check_membership(&config))?;
     Ok(config)
@@ -177,42 +145,25 @@ fn validate_cluster(raw: RawCluster, files: &Files) -> Result<ClusterConfig, Fau
         return at("cluster.name", Err(Problem::ClusterName(raw.name)));
     }
     let keys = ("secret_file", "secret_env");
-    let key = if raw.secret_env.is_some() {
-        "cluster.secret_env"
-    } else {
-        "cluster.secret_file"
-    };
+    let key = if raw.secret_env.is_some() { "cluster.secret_env" } else { "cluster.secret_file" };
     let secret = at(key, files.secret(raw.secret_file, raw.secret_env, keys))?;
     let bytes = secret.reveal().len();
     if bytes < SECRET_BYTES_MIN {
-        return at(
-            key,
-            Err(Problem::SecretShort {
-                bytes,
-                least: SECRET_BYTES_MIN,
-            }),
-        );
+        return at(key, Err(Problem::SecretShort { bytes, least: SECRET_BYTES_MIN }));
     }
     let tls = raw.tls.map(|tls| TlsFiles {
         ca: files.path(tls.ca),
         cert: files.path(tls.cert),
         key: files.path(tls.key),
     });
-    Ok(ClusterConfig {
-        name: raw.name,
-        secret,
-        tls,
-    })
+    Ok(ClusterConfig { name: raw.name, secret, tls })
 }
 
 /// Roles of one file run on one machine: no two may listen on one address.
 fn check_ports(config: &Config) -> Result<(), Fault> {
     let mut listeners: Vec<(&'static str, &str)> = Vec::new();
     if let Some(agent) = &config.agent {
-        listeners.extend([
-            ("agent.listen", &*agent.listen),
-            ("agent.http", &*agent.http),
-        ]);
+        listeners.extend([("agent.listen", &*agent.listen), ("agent.http", &*agent.http)]);
     }
     if let Some(coordinator) = &config.coordinator {
         listeners.push(("coordinator.listen", &coordinator.listen));
@@ -222,9 +173,7 @@ fn check_ports(config: &Config) -> Result<(), Fault> {
         listeners.push(("timestamp.listen", &timestamp.listen));
     }
     for (index, (key, address)) in listeners.iter().enumerate() {
-        if let Some((other, _)) = listeners[..index]
-            .iter()
-            .find(|(_, earlier)| earlier == address)
+        if let Some((other, _)) = listeners[..index].iter().find(|(_, earlier)| earlier == address)
         {
             let (address, other) = ((*address).to_owned(), (*other).to_owned());
             return at(key, Err(Problem::SameAddress { address, other }));
@@ -238,17 +187,8 @@ fn check_membership(config: &Config) -> Result<(), Problem> {
     let (Some(agent), Some(coordinator)) = (&config.agent, &config.coordinator) else {
         return Ok(());
     };
-    let disagree = |what| {
-        Err(Problem::Disagree {
-            name: agent.name.to_string(),
-            what,
-        })
-    };
-    match coordinator
-        .members
-        .iter()
-        .find(|member| member.name == agent.name)
-    {
+    let disagree = |what| Err(Problem::Disagree { name: agent.name.to_string(), what });
+    match coordinator.members.iter().find(|member| member.name == agent.name) {
         None => disagree("is not in coordinator.members"),
         Some(member) if member.witness && agent.server.is_some() => {
             disagree("has an [agent.server] but is listed as a witness")

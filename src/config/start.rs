@@ -47,10 +47,7 @@ fn parse_position(text: &str) -> Option<BinlogPosition> {
     if base.is_empty() || !base.bytes().all(plain) || !digits(number) || !digits(offset) {
         return None;
     }
-    let offset = offset
-        .parse()
-        .ok()
-        .filter(|&offset| offset >= BinlogPosition::FIRST_OFFSET)?;
+    let offset = offset.parse().ok().filter(|&offset| offset >= BinlogPosition::FIRST_OFFSET)?;
     Some(BinlogPosition::new(file, offset))
 }
 
@@ -77,30 +74,15 @@ mod tests {
         assert_eq!(StartAt::parse("current").unwrap(), StartAt::Current);
         assert_eq!(StartAt::parse("earliest").unwrap(), StartAt::Earliest);
         let position = BinlogPosition::new("my-bin.000042", 1234);
-        assert_eq!(
-            StartAt::parse("my-bin.000042:1234").unwrap(),
-            StartAt::Position(position)
-        );
-        for gtid in [
-            "0-1-100",
-            "0-1-100,1-2-3",
-            &format!("{uuid}:1-30"),
-            &format!("{uuid}:1-3:tag:5"),
-        ] {
-            assert_eq!(
-                StartAt::parse(gtid).unwrap(),
-                StartAt::Gtid(gtid.to_owned())
-            );
+        assert_eq!(StartAt::parse("my-bin.000042:1234").unwrap(), StartAt::Position(position));
+        for gtid in
+            ["0-1-100", "0-1-100,1-2-3", &format!("{uuid}:1-30"), &format!("{uuid}:1-3:tag:5")]
+        {
+            assert_eq!(StartAt::parse(gtid).unwrap(), StartAt::Gtid(gtid.to_owned()));
         }
-        for bad in [
-            "",
-            "now",
-            "bin.000042",
-            "bin.000042:",
-            "bin.000042:3",
-            "0-1",
-            &format!("{uuid}:"),
-        ] {
+        for bad in
+            ["", "now", "bin.000042", "bin.000042:", "bin.000042:3", "0-1", &format!("{uuid}:")]
+        {
             assert!(StartAt::parse(bad).is_err(), "{bad}");
         }
     }

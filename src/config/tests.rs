@@ -49,26 +49,14 @@ fn the_whole_file_fills_every_role_and_default() {
     assert_eq!(agent.log_dir(), Path::new("/etc/plimsoll/s1/log"));
     assert_eq!(agent.segment_bytes, 64 << 20);
     let server = agent.server.as_ref().unwrap();
-    assert_eq!(
-        (server.connection.host.as_str(), server.connection.port),
-        ("127.0.0.1", 3306)
-    );
+    assert_eq!((server.connection.host.as_str(), server.connection.port), ("127.0.0.1", 3306));
     assert_eq!(server.connection.password.reveal(), "hunter2");
-    assert_eq!(
-        (&server.start, server.max_transaction_bytes),
-        (&StartAt::Current, 256 << 20)
-    );
+    assert_eq!((&server.start, server.max_transaction_bytes), (&StartAt::Current, 256 << 20));
     assert!(server.server_id >= 1 << 31);
     let coordinator = config.coordinator.as_ref().unwrap();
-    assert_eq!(
-        (coordinator.tolerate, coordinator.ack),
-        (1, AckWhen::Flushed)
-    );
+    assert_eq!((coordinator.tolerate, coordinator.ack), (1, AckWhen::Flushed));
     assert_eq!(config.timestamp.as_ref().unwrap().id, 7);
-    assert!(
-        !format!("{config:?}").contains("hunter2"),
-        "a secret shows in Debug"
-    );
+    assert!(!format!("{config:?}").contains("hunter2"), "a secret shows in Debug");
 }
 
 #[test]
@@ -79,17 +67,7 @@ fn the_example_is_good() {
     let file = folder.path().join("plimsoll.toml");
     std::fs::write(&file, EXAMPLE).unwrap();
     let config = Config::load(&file).unwrap();
-    assert_eq!(
-        config
-            .agent
-            .unwrap()
-            .server
-            .unwrap()
-            .connection
-            .password
-            .reveal(),
-        "p"
-    );
+    assert_eq!(config.agent.unwrap().server.unwrap().connection.password.reveal(), "p");
     assert!(config.coordinator.is_some() && config.timestamp.is_some());
 }
 
@@ -100,17 +78,9 @@ fn the_example_names_every_key() {
     let mut tables: Vec<_> = schema["$defs"].as_object().unwrap().values().collect();
     tables.push(&schema);
     for table in tables {
-        for key in table["properties"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(key, _)| key)
-        {
+        for key in table["properties"].as_object().into_iter().flatten().map(|(key, _)| key) {
             let named = [format!("{key} = "), format!("[{key}]"), format!(".{key}]")];
-            assert!(
-                named.iter().any(|text| EXAMPLE.contains(text)),
-                "{key} is not in the example"
-            );
+            assert!(named.iter().any(|text| EXAMPLE.contains(text)), "{key} is not in the example");
         }
     }
 }
@@ -119,21 +89,14 @@ fn the_example_names_every_key() {
 fn the_schema_on_disk_is_the_one_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/config.schema.json");
     let stored = std::fs::read_to_string(path).unwrap();
-    assert_eq!(
-        stored,
-        schema(),
-        "run: plimsoll config schema > schemas/config.schema.json"
-    );
+    assert_eq!(stored, schema(), "run: plimsoll config schema > schemas/config.schema.json");
 }
 
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_no_value() {
     let text = [CLUSTER, AGENT, "[agent.server]\npassword = \"hunter2\"\n"].concat();
     let error = parse(&text).unwrap_err().to_string();
-    assert!(
-        error.contains("p.toml:13: ") && error.contains("password"),
-        "{error}"
-    );
+    assert!(error.contains("p.toml:13: ") && error.contains("password"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 }
 
@@ -175,10 +138,7 @@ fn what_cannot_be_is_refused_with_key_and_way_out() {
         let text = whole().replacen(from, to, 1);
         assert_ne!(text, whole(), "{from} is not in the file");
         let error = parse(&text).expect_err(key).to_string();
-        assert!(
-            error.starts_with(&format!("{FILE}: {key}: ")),
-            "{to}: {error}"
-        );
+        assert!(error.starts_with(&format!("{FILE}: {key}: ")), "{to}: {error}");
         assert!(error.contains(word), "{to}: {error}");
     }
 }
@@ -193,11 +153,7 @@ fn a_role_without_its_table_says_so() {
 
 #[test]
 fn a_witness_needs_neither_server_nor_timestamps() {
-    let text = [
-        CLUSTER,
-        &AGENT.replace("timestamps = [\"127.0.0.1:7200\"]", ""),
-    ]
-    .concat();
+    let text = [CLUSTER, &AGENT.replace("timestamps = [\"127.0.0.1:7200\"]", "")].concat();
     let agent = parse(&text).unwrap().into_agent().unwrap();
     assert!(agent.server.is_none() && agent.timestamps.is_empty());
 }

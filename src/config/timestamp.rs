@@ -26,10 +26,5 @@ pub(super) fn validate(
 ) -> Result<TimestampConfig, Fault> {
     at("timestamp.listen", address::check(&raw.listen))?;
     let data_dir = files.path(raw.data_dir);
-    Ok(TimestampConfig {
-        cluster,
-        id: raw.id,
-        data_dir,
-        listen: raw.listen,
-    })
+    Ok(TimestampConfig { cluster, id: raw.id, data_dir, listen: raw.listen })
 }

@@ -15,19 +15,10 @@ pub(super) struct DurationText(pub Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SizeText(pub u64);
 
-const DURATION_UNITS: [(&str, u64); 5] = [
-    ("us", 1),
-    ("ms", 1_000),
-    ("s", 1_000_000),
-    ("m", 60_000_000),
-    ("h", 3_600_000_000),
-];
-const SIZE_UNITS: [(&str, u64); 4] = [
-    ("B", 1),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-];
+const DURATION_UNITS: [(&str, u64); 5] =
+    [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
+const SIZE_UNITS: [(&str, u64); 4] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 /// A number directly followed by one of `units`, multiplied out.
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -57,11 +48,7 @@ fn print(f: &mut fmt::Formatter<'_>, amount: u64, units: &[(&str, u64)]) -> fmt:
 
 impl fmt::Display for DurationText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        print(
-            f,
-            u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX),
-            &DURATION_UNITS,
-        )
+        print(f, u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX), &DURATION_UNITS)
     }
 }
 
@@ -127,18 +114,11 @@ mod tests {
 
     #[test]
     fn text_and_amount_agree() {
-        for (text, micros) in [
-            ("250us", 250),
-            ("500ms", 500_000),
-            ("5s", 5_000_000),
-            ("2m", 120_000_000),
-            ("0us", 0),
-        ] {
+        for (text, micros) in
+            [("250us", 250), ("500ms", 500_000), ("5s", 5_000_000), ("2m", 120_000_000), ("0us", 0)]
+        {
             assert_eq!(parse(text, &DURATION_UNITS), Some(micros), "{text}");
-            assert_eq!(
-                DurationText(Duration::from_micros(micros)).to_string(),
-                text
-            );
+            assert_eq!(DurationText(Duration::from_micros(micros)).to_string(), text);
         }
         for (text, bytes) in [("512B", 512), ("64KiB", 65_536), ("64MiB", 64 << 20)] {
             assert_eq!(parse(text, &SIZE_UNITS), Some(bytes), "{text}");
@@ -148,18 +128,9 @@ mod tests {
 
     #[test]
     fn half_texts_are_refused() {
-        for text in [
-            "",
-            "5",
-            "s",
-            "-5s",
-            "5 s",
-            "1.5s",
-            "5S",
-            "18446744073709551615h",
-            "5sx",
-            "é5s",
-        ] {
+        for text in
+            ["", "5", "s", "-5s", "5 s", "1.5s", "5S", "18446744073709551615h", "5sx", "é5s"]
+        {
             assert_eq!(parse(text, &DURATION_UNITS), None, "{text}");
         }
         assert_eq!(parse("64MB", &SIZE_UNITS), None);

@@ -60,9 +60,7 @@ async fn connection(incoming: Incoming, id: ConnectionId, core: CoreHandle, boar
         }
     };
     let peer = connection.peer().clone();
-    let member = MemberName::new(peer.name.clone())
-        .ok()
-        .filter(|_| peer.role == PeerRole::Member);
+    let member = MemberName::new(peer.name.clone()).ok().filter(|_| peer.role == PeerRole::Member);
     let Some(member) = member else {
         info!(peer = %address, role = %peer.role, "only agents are served here");
         return;
@@ -127,9 +125,7 @@ impl Session {
         match message.kind {
             REPORT => {
                 let report: Report = message.json().map_err(|error| error.to_string())?;
-                self.board
-                    .lock()
-                    .report(&self.member, self.id, report, Instant::now());
+                self.board.lock().report(&self.member, self.id, report, Instant::now());
                 Ok(())
             }
             REQUEST => {
@@ -160,9 +156,7 @@ impl Session {
 
     fn registered(&self, registration: &Registration, registered: &mut bool) {
         let incarnation = registration.log.map(|log| log.incarnation);
-        self.board
-            .lock()
-            .connected(self.member.clone(), self.id, incarnation);
+        self.board.lock().connected(self.member.clone(), self.id, incarnation);
         if !*registered {
             info!(member = %self.member, tail = ?registration.tail, "agent registered");
         }
@@ -189,9 +183,6 @@ impl Session {
     }
 
     async fn send<T: serde::Serialize>(&mut self, kind: u8, body: &T) -> Result<(), String> {
-        self.sender
-            .send_json(kind, body)
-            .await
-            .map_err(|error| error.to_string())
+        self.sender.send_json(kind, body).await.map_err(|error| error.to_string())
     }
 }

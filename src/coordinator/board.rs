@@ -35,10 +35,7 @@ impl Entry {
     /// Connected, and reported within [`FRESH_FOR`].
     pub fn live(&self, now: Instant) -> bool {
         self.connected
-            && self
-                .report
-                .as_ref()
-                .is_some_and(|(at, _)| now.duration_since(*at) <= FRESH_FOR)
+            && self.report.as_ref().is_some_and(|(at, _)| now.duration_since(*at) <= FRESH_FOR)
     }
 }
 
@@ -60,18 +57,10 @@ impl Board {
     ) {
         let known = self.members.remove(&member);
         // The same process on a new connection: what it last said is still the best that is known.
-        let report = known.filter(|known| {
-            known
-                .incarnation
-                .is_none_or(|known| Some(known) == incarnation)
-        });
+        let report =
+            known.filter(|known| known.incarnation.is_none_or(|known| Some(known) == incarnation));
         let report = report.and_then(|known| known.report);
-        let entry = Entry {
-            connection,
-            connected: true,
-            incarnation,
-            report,
-        };
+        let entry = Entry { connection, connected: true, incarnation, report };
         self.members.insert(member, entry);
     }
 
@@ -117,13 +106,8 @@ impl Board {
     pub fn reached(&self) -> Vec<(Voter, LogPoint)> {
         let reached = |(member, entry): (&MemberName, &Entry)| {
             let (_, report) = entry.report.as_ref()?;
-            let point = report
-                .matched_committed
-                .filter(|point| Some(*point) <= report.flushed)?;
-            let voter = Voter {
-                member: member.clone(),
-                incarnation: entry.incarnation?,
-            };
+            let point = report.matched_committed.filter(|point| Some(*point) <= report.flushed)?;
+            let voter = Voter { member: member.clone(), incarnation: entry.incarnation? };
             Some((voter, point))
         };
         self.members.iter().filter_map(reached).collect()
@@ -131,9 +115,7 @@ impl Board {
 
     /// How long ago the commit point passed `applied`: zero where nothing is missing.
     pub fn behind_for(&self, applied: Option<Lsn>, now: Instant) -> Duration {
-        self.history
-            .passed(applied)
-            .map_or(Duration::ZERO, |at| now.duration_since(at))
+        self.history.passed(applied).map_or(Duration::ZERO, |at| now.duration_since(at))
     }
 }
 
@@ -163,9 +145,7 @@ impl History {
     }
 
     fn passed(&self, applied: Option<Lsn>) -> Option<Instant> {
-        let first = self
-            .samples
-            .partition_point(|(_, lsn)| Some(*lsn) <= applied);
+        let first = self.samples.partition_point(|(_, lsn)| Some(*lsn) <= applied);
         self.samples.get(first).map(|(at, _)| *at)
     }
 }
@@ -183,10 +163,7 @@ mod tests {
 
     fn report(commit: u64) -> Report {
         let mut report = Report::starting(MemberRole::Replica);
-        report.commit = Lsn::new(commit).map(|lsn| Mark {
-            lsn,
-            timestamp: None,
-        });
+        report.commit = Lsn::new(commit).map(|lsn| Mark { lsn, timestamp: None });
         report
     }
 
@@ -210,15 +187,8 @@ mod tests {
         assert_eq!(board.commit().unwrap().lsn, lsn(5));
         board.gone(&s1, ConnectionId(2));
         assert!(!board.member(&s1).unwrap().live(now));
-        board.connected(
-            s1.clone(),
-            ConnectionId(3),
-            Some(Incarnation::from_bytes([2; 16])),
-        );
-        assert!(
-            board.member(&s1).unwrap().report.is_none(),
-            "another log, another story"
-        );
+        board.connected(s1.clone(), ConnectionId(3), Some(Incarnation::from_bytes([2; 16])));
+        assert!(board.member(&s1).unwrap().report.is_none(), "another log, another story");
     }
 
     #[test]
@@ -226,17 +196,8 @@ mod tests {
         let s1 = MemberName::new("s1").unwrap();
         let now = Instant::now();
         let mut board = Board::default();
-        board.connected(
-            s1.clone(),
-            ConnectionId(1),
-            Some(Incarnation::from_bytes([1; 16])),
-        );
-        let point = |number| {
-            Some(LogPoint {
-                epoch: Epoch::FIRST,
-                lsn: lsn(number),
-            })
-        };
+        board.connected(s1.clone(), ConnectionId(1), Some(Incarnation::from_bytes([1; 16])));
+        let point = |number| Some(LogPoint { epoch: Epoch::FIRST, lsn: lsn(number) });
         let mut said = report(9);
         said.matched_committed = point(9);
         board.report(&s1, ConnectionId(1), said.clone(), now);
@@ -257,11 +218,7 @@ mod tests {
         }
         assert_eq!(history.passed(None), Some(at(0)));
         assert_eq!(history.passed(Some(lsn(1))), Some(at(100)));
-        assert_eq!(
-            history.passed(Some(lsn(6))),
-            Some(at(100)),
-            "within one step"
-        );
+        assert_eq!(history.passed(Some(lsn(6))), Some(at(100)), "within one step");
         assert_eq!(history.passed(Some(lsn(7))), Some(at(160)));
         assert_eq!(history.passed(Some(lsn(9))), None);
         for step in 0..20_000 {

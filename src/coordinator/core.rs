@@ -37,14 +37,8 @@ impl SharedBoard {
 /// A request to the engine, with the way back.
 #[derive(Debug)]
 pub(super) enum Wish {
-    Agent {
-        ask: Ask,
-        answer: oneshot::Sender<Reply>,
-    },
-    Replace {
-        member: MemberName,
-        answer: oneshot::Sender<Replacing>,
-    },
+    Agent { ask: Ask, answer: oneshot::Sender<Reply> },
+    Replace { member: MemberName, answer: oneshot::Sender<Replacing> },
 }
 
 /// What the connections and HTTP hold.
@@ -65,10 +59,7 @@ impl CoreHandle {
     /// `None` when the coordinator is stopping.
     pub(super) async fn replace(&self, member: MemberName) -> Option<Replacing> {
         let (answer, answered) = oneshot::channel();
-        self.wishes
-            .send(Wish::Replace { member, answer })
-            .await
-            .ok()?;
+        self.wishes.send(Wish::Replace { member, answer }).await.ok()?;
         answered.await.ok()
     }
 
@@ -114,25 +105,12 @@ impl<S: Store> Core<S> {
         let picture = Arc::new(Picture::of(&engine, revision.unwrap_or(0)));
         let (picture, picture_receiver) = watch::channel(picture);
         let (sender, wishes) = mpsc::channel(INBOX);
-        let mut core = Core {
-            engine,
-            store,
-            revision,
-            board,
-            wishes,
-            picture,
-        };
+        let mut core = Core { engine, store, revision, board, wishes, picture };
         core.carry_out(commands, Answering::Nobody).await?;
         core.publish();
         let epoch = core.engine.state().epoch().map(wal::Epoch::get);
         info!(cluster = %core.engine.state().cluster, epoch, revision = core.revision, "ready");
-        Ok((
-            core,
-            CoreHandle {
-                wishes: sender,
-                picture: picture_receiver,
-            },
-        ))
+        Ok((core, CoreHandle { wishes: sender, picture: picture_receiver }))
     }
 
     /// Until `stop`, or until the store fails: then nothing more may be answered.
@@ -154,10 +132,7 @@ impl<S: Store> Core<S> {
                 Some(Wish::Agent { answer, .. }) if answer.is_closed() => {}
                 Some(Wish::Agent { ask, answer }) => self.agent(ask, answer).await?,
                 Some(Wish::Replace { member, answer }) => {
-                    let event = Event::AsksReplace {
-                        asker: Asker(0),
-                        member,
-                    };
+                    let event = Event::AsksReplace { asker: Asker(0), member };
                     self.handle(event, Answering::Operator(answer)).await?;
                 }
             }
@@ -167,37 +142,17 @@ impl<S: Store> Core<S> {
     async fn agent(&mut self, ask: Ask, answer: oneshot::Sender<Reply>) -> Result<(), Error> {
         let asker = Asker(0);
         let event = match ask {
-            Ask::Register(registration) => Event::Registers {
-                asker,
-                registration,
-            },
-            Ask::Grant {
-                member,
-                incarnation,
-            } => {
+            Ask::Register(registration) => Event::Registers { asker, registration },
+            Ask::Grant { member, incarnation } => {
                 // The new shipper is told of every point that was ever reported (I16).
                 self.note_reached().await?;
                 let fresh = GrantId(rand::random());
-                Event::AsksGrant {
-                    asker,
-                    member,
-                    incarnation,
-                    fresh,
-                }
+                Event::AsksGrant { asker, member, incarnation, fresh }
             }
-            Ask::EpochComplete { shipper, lsn } => Event::EpochComplete {
-                asker,
-                shipper,
-                lsn,
-            },
-            Ask::ConfigCommitted {
-                shipper,
-                generation,
-            } => Event::ConfigCommitted {
-                asker,
-                shipper,
-                generation,
-            },
+            Ask::EpochComplete { shipper, lsn } => Event::EpochComplete { asker, shipper, lsn },
+            Ask::ConfigCommitted { shipper, generation } => {
+                Event::ConfigCommitted { asker, shipper, generation }
+            }
         };
         self.handle(event, Answering::Agent(answer)).await
     }
@@ -249,8 +204,7 @@ impl<S: Store> Core<S> {
 
     fn publish(&self) {
         let revision = self.revision.unwrap_or(0);
-        self.picture
-            .send_replace(Arc::new(Picture::of(&self.engine, revision)));
+        self.picture.send_replace(Arc::new(Picture::of(&self.engine, revision)));
     }
 }
 

@@ -46,10 +46,7 @@ impl Metrics {
 fn describe() {
     describe_gauge!(HEALTHY, "1 if commits can go on");
     describe_gauge!(EPOCH, "The last epoch granted");
-    describe_gauge!(
-        EPOCH_COMPLETE,
-        "1 if that epoch's start is known to be committed"
-    );
+    describe_gauge!(EPOCH_COMPLETE, "1 if that epoch's start is known to be committed");
     describe_gauge!(COMMIT_LSN, "The highest commit point reported");
     describe_gauge!(ALARMS, Unit::Count, "Alarms in /v1/status");
     describe_gauge!(WAITING_FOR, Unit::Count, "Members that are waited for");
@@ -59,21 +56,9 @@ fn describe() {
     describe_gauge!(WRITTEN, "Last record of the member's log");
     describe_gauge!(FLUSHED, "Fsynced in the member's log up to here");
     describe_gauge!(APPLIED, "In the member's server up to here");
-    describe_gauge!(
-        LAG_RECORDS,
-        Unit::Count,
-        "Committed records that the member does not have"
-    );
-    describe_gauge!(
-        LAG_SECONDS,
-        Unit::Seconds,
-        "Since when the member lacks one"
-    );
-    describe_gauge!(
-        REPORT_AGE,
-        Unit::Seconds,
-        "Age of the member's newest report"
-    );
+    describe_gauge!(LAG_RECORDS, Unit::Count, "Committed records that the member does not have");
+    describe_gauge!(LAG_SECONDS, Unit::Seconds, "Since when the member lacks one");
+    describe_gauge!(REPORT_AGE, Unit::Seconds, "Age of the member's newest report");
 }
 
 fn set(status: &Status) {

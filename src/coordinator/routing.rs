@@ -69,18 +69,11 @@ pub fn routes(
         let applied = report.applied.and_then(|mark| mark.timestamp);
         if applied >= Some(after) {
             let (name, host) = (member.name.to_string(), server.host.clone());
-            found.push(Route {
-                name,
-                host,
-                port: server.port,
-            });
+            found.push(Route { name, host, port: server.port });
             continue;
         }
         let applied_timestamp = applied.map(Timestamp::bits);
-        if nearest
-            .as_ref()
-            .is_none_or(|known| known.applied_timestamp < applied_timestamp)
-        {
+        if nearest.as_ref().is_none_or(|known| known.applied_timestamp < applied_timestamp) {
             let lsn = report.applied.map(|mark| mark.lsn);
             let committed = board.commit().map_or(0, |mark| mark.lsn.get());
             nearest = Some(Nearest {

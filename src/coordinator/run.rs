@@ -54,14 +54,7 @@ impl Coordinator {
         let board = SharedBoard::default();
         let (core, handle) = core::Core::start(store, &settings, board.clone()).await?;
         let name = config.cluster.name;
-        Ok(Coordinator {
-            name,
-            agents,
-            http,
-            core,
-            handle,
-            board,
-        })
+        Ok(Coordinator { name, agents, http, core, handle, board })
     }
 
     /// Where agents connect.
@@ -82,14 +75,7 @@ impl Coordinator {
     /// # Errors
     /// As [`run`].
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Coordinator {
-            name,
-            agents,
-            http,
-            core,
-            handle,
-            board,
-        } = self;
+        let Coordinator { name, agents, http, core, handle, board } = self;
         info!(agents = %agents.local_addr(), http = ?http.address().ok(), "listening");
         let parts = stop.child_token();
         let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();

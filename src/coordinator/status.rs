@@ -108,11 +108,8 @@ pub struct ServerStatus {
 pub fn status(name: &str, picture: &Picture, board: &Board, now: Instant) -> Status {
     let state = &picture.state;
     let commit = board.commit();
-    let members: Vec<MemberStatus> = state
-        .members
-        .iter()
-        .map(|member| member::status(member, picture, board, now))
-        .collect();
+    let members: Vec<MemberStatus> =
+        state.members.iter().map(|member| member::status(member, picture, board, now)).collect();
     let found = findings::look(picture, board, &members, now);
     let configs = state.commit();
     let words: Vec<String> = configs.iter().map(rule::in_words).collect();
@@ -121,23 +118,15 @@ pub fn status(name: &str, picture: &Picture, board: &Board, now: Instant) -> Sta
         name: name.to_owned(),
         healthy: found.healthy,
         epoch: state.epoch().map(wal::Epoch::get),
-        shipper: state
-            .granted
-            .as_ref()
-            .map(|granted| granted.voter.member.to_string()),
-        complete: state
-            .granted
-            .as_ref()
-            .is_some_and(|granted| granted.complete),
+        shipper: state.granted.as_ref().map(|granted| granted.voter.member.to_string()),
+        complete: state.granted.as_ref().is_some_and(|granted| granted.complete),
         source: state.source.to_string(),
         rule: words.join(", and "),
         generation: state.config.as_ref().map(|config| config.generation),
         joining_generation: state.incoming.as_ref().map(|config| config.generation),
         ack: state.ack,
         commit_lsn: commit.map(|mark| mark.lsn.get()),
-        commit_timestamp: commit
-            .and_then(|mark| mark.timestamp)
-            .map(wal::Timestamp::bits),
+        commit_timestamp: commit.and_then(|mark| mark.timestamp).map(wal::Timestamp::bits),
         waiting_for: found.waiting_for,
         alarms: found.alarms,
         members,

@@ -19,11 +19,7 @@ use crate::wire::{Identity, PeerRole};
 const SOON: Duration = Duration::from_secs(20);
 
 fn cluster(secret: &str) -> ClusterConfig {
-    ClusterConfig {
-        name: "orders".to_owned(),
-        secret: Secret::new(secret),
-        tls: None,
-    }
+    ClusterConfig { name: "orders".to_owned(), secret: Secret::new(secret), tls: None }
 }
 
 fn config(folder: &Path, listen: &str, members: usize) -> CoordinatorConfig {
@@ -59,12 +55,7 @@ impl Running {
         let http = coordinator.http_address().unwrap().to_string();
         let stop = CancellationToken::new();
         let task = tokio::spawn(coordinator.run(stop.clone()));
-        Running {
-            agents,
-            http,
-            stop,
-            task,
-        }
+        Running { agents, http, stop, task }
     }
 
     async fn stop(self) {
@@ -76,19 +67,14 @@ impl Running {
     async fn http(&self, method: &'static str, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.http);
         tokio::task::spawn_blocking(move || {
-            let agent: ureq::Agent = ureq::Agent::config_builder()
-                .http_status_as_error(false)
-                .build()
-                .into();
+            let agent: ureq::Agent =
+                ureq::Agent::config_builder().http_status_as_error(false).build().into();
             let mut answer = match method {
                 "POST" => agent.post(url).send_empty(),
                 _ => agent.get(url).call(),
             }
             .unwrap();
-            (
-                answer.status().as_u16(),
-                answer.body_mut().read_to_string().unwrap(),
-            )
+            (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
         })
         .await
         .unwrap()
@@ -132,12 +118,8 @@ impl Agent {
 
     fn with_secret(coordinators: &[&str], member: &str, secret: &str) -> Agent {
         let identity = Identity::new(&cluster(secret), PeerRole::Member, member).unwrap();
-        let server = ServerAddress {
-            host: member.to_owned(),
-            port: 3306,
-            family: None,
-            uuid: None,
-        };
+        let server =
+            ServerAddress { host: member.to_owned(), port: 3306, family: None, uuid: None };
         let registration = Registration {
             member: MemberName::new(member).unwrap(),
             log: None,
@@ -147,16 +129,9 @@ impl Agent {
             tail: None,
             promised: None,
         };
-        let coordinators = coordinators
-            .iter()
-            .map(|&address| address.to_owned())
-            .collect();
+        let coordinators = coordinators.iter().map(|&address| address.to_owned()).collect();
         let (handle, view) = CoordinatorLink::start(coordinators, identity, registration.clone());
-        Agent {
-            handle,
-            view,
-            registration,
-        }
+        Agent { handle, view, registration }
     }
 
     async fn view(&mut self, wished: impl FnMut(&Option<View>) -> bool) -> View {
@@ -168,10 +143,7 @@ impl Agent {
     async fn make_log(&mut self, life: u8) -> Incarnation {
         let cluster = self.view(Option::is_some).await.cluster;
         let incarnation = Incarnation::from_bytes([life; 16]);
-        self.registration.log = Some(LogIdentity {
-            cluster,
-            incarnation,
-        });
+        self.registration.log = Some(LogIdentity { cluster, incarnation });
         self.handle.register(self.registration.clone());
         let name = self.registration.member.clone();
         self.view(|view| {
@@ -183,12 +155,7 @@ impl Agent {
     }
 
     fn at(&self, role: MemberRole, committed: u64, applied: u64) {
-        let point = |lsn| {
-            Some(LogPoint {
-                epoch: Epoch::FIRST,
-                lsn: Lsn::new(lsn).unwrap(),
-            })
-        };
+        let point = |lsn| Some(LogPoint { epoch: Epoch::FIRST, lsn: Lsn::new(lsn).unwrap() });
         let mark = |lsn: u64| {
             let timestamp = Timestamp::new(lsn * 100, 0);
             Lsn::new(lsn).map(|lsn| Mark { lsn, timestamp })
@@ -216,13 +183,8 @@ async fn from_bootstrap_to_a_replaced_member() {
     let life = s1.make_log(1).await;
     s2.make_log(1).await;
     let refused = s1.handle.grant(life).await.unwrap_err();
-    assert!(
-        refused.to_string().contains("first registration of s3"),
-        "{refused}"
-    );
-    let status = coordinator
-        .until("waits for s3", |status| !status.alarms.is_empty())
-        .await;
+    assert!(refused.to_string().contains("first registration of s3"), "{refused}");
+    let status = coordinator.until("waits for s3", |status| !status.alarms.is_empty()).await;
     assert_eq!(status.waiting_for, ["s3"]);
     let mut s3 = Agent::start(&address, "s3");
     s3.make_log(1).await;
@@ -230,22 +192,10 @@ async fn from_bootstrap_to_a_replaced_member() {
     let grant = s1.handle.grant(life).await.unwrap();
     assert_eq!((grant.commit.len(), grant.fence.len()), (1, 1));
     let newer = s1.handle.grant(life).await.unwrap();
-    let fenced = s1
-        .handle
-        .epoch_complete(grant.shipper, Lsn::FIRST)
-        .await
-        .unwrap_err();
+    let fenced = s1.handle.epoch_complete(grant.shipper, Lsn::FIRST).await.unwrap_err();
     assert_eq!(fenced, crate::report::Error::Fenced);
-    s1.handle
-        .epoch_complete(newer.shipper, Lsn::FIRST)
-        .await
-        .unwrap();
-    assert!(
-        s2.view(|view| view.as_ref().is_some_and(|view| view.complete))
-            .await
-            .epoch
-            .is_some()
-    );
+    s1.handle.epoch_complete(newer.shipper, Lsn::FIRST).await.unwrap();
+    assert!(s2.view(|view| view.as_ref().is_some_and(|view| view.complete)).await.epoch.is_some());
 
     s1.at(MemberRole::Source, 50, 50);
     s2.at(MemberRole::Replica, 50, 20);
@@ -273,34 +223,16 @@ async fn lose_and_replace_the_log_of(
     s3.make_log(2).await;
     let name = s3.registration.member.clone();
     let view = s3.view(Option::is_some).await;
-    assert!(matches!(
-        view.member(&name).unwrap().standing,
-        Standing::Excluded { .. }
-    ));
+    assert!(matches!(view.member(&name).unwrap().standing, Standing::Excluded { .. }));
     let (code, body) = coordinator.http("POST", "/v1/members/s3/replace").await;
-    assert_eq!(
-        (code, body.as_str()),
-        (202, r#"{"generation":2,"state":"joining"}"#)
-    );
-    let view = s1
-        .view(|view| view.as_ref().is_some_and(|view| view.joint().is_some()))
-        .await;
+    assert_eq!((code, body.as_str()), (202, r#"{"generation":2,"state":"joining"}"#));
+    let view = s1.view(|view| view.as_ref().is_some_and(|view| view.joint().is_some())).await;
     let generation = view.joint().unwrap().generation;
-    s1.handle
-        .config_committed(shipper, generation)
-        .await
-        .unwrap();
-    s3.view(|view| view.as_ref().is_some_and(|view| view.joint().is_none()))
-        .await;
+    s1.handle.config_committed(shipper, generation).await.unwrap();
+    s3.view(|view| view.as_ref().is_some_and(|view| view.joint().is_none())).await;
     let (code, body) = coordinator.http("POST", "/v1/members/s3/replace").await;
-    assert_eq!(
-        (code, body.as_str()),
-        (200, r#"{"generation":2,"state":"counts"}"#)
-    );
-    for (path, expected) in [
-        ("/v1/members/s9/replace", 404),
-        ("/v1/members/%20/replace", 400),
-    ] {
+    assert_eq!((code, body.as_str()), (200, r#"{"generation":2,"state":"counts"}"#));
+    for (path, expected) in [("/v1/members/s9/replace", 404), ("/v1/members/%20/replace", 400)] {
         assert_eq!(coordinator.http("POST", path).await.0, expected);
     }
 }
@@ -315,9 +247,7 @@ async fn a_killed_coordinator_is_found_again_with_all_it_promised() {
     let life = s1.make_log(1).await;
     s1.handle.grant(life).await.unwrap();
     s1.at(MemberRole::Source, 9, 9);
-    coordinator
-        .until("a report", |status| status.commit_lsn == Some(9))
-        .await;
+    coordinator.until("a report", |status| status.commit_lsn == Some(9)).await;
     let first = s1.handle.grant(life).await.unwrap().shipper;
     // Ended in the middle: no goodbye to anybody.
     coordinator.task.abort();
@@ -362,33 +292,17 @@ async fn silence_shows_within_seconds_and_says_for_whom_commits_wait() {
         agent.make_log(1).await;
         agents.push(agent);
     }
-    let shipper = agents[0]
-        .handle
-        .grant(Incarnation::from_bytes([1; 16]))
-        .await
-        .unwrap()
-        .shipper;
-    agents[0]
-        .handle
-        .epoch_complete(shipper, Lsn::FIRST)
-        .await
-        .unwrap();
+    let shipper = agents[0].handle.grant(Incarnation::from_bytes([1; 16])).await.unwrap().shipper;
+    agents[0].handle.epoch_complete(shipper, Lsn::FIRST).await.unwrap();
     let all = |status: &Status| status.healthy && status.alarms.is_empty();
     coordinator.until("all is well", all).await;
     agents.pop();
-    let status = coordinator
-        .until("s3 is gone", |status| !status.members[2].live)
-        .await;
+    let status = coordinator.until("s3 is gone", |status| !status.members[2].live).await;
     assert!(status.healthy, "{status:#?}");
     assert_eq!(status.alarms, ["s3: gone"]);
     agents.pop();
-    let status = coordinator
-        .until("unhealthy", |status| !status.healthy)
-        .await;
-    assert_eq!(
-        status.alarms[0],
-        "quorum lost: commits wait for 1 of s2, s3"
-    );
+    let status = coordinator.until("unhealthy", |status| !status.healthy).await;
+    assert_eq!(status.alarms[0], "quorum lost: commits wait for 1 of s2, s3");
     assert_eq!(status.waiting_for, ["s2", "s3"]);
     let (code, text) = coordinator.http("GET", "/metrics").await;
     assert_eq!(code, 200);
@@ -423,10 +337,7 @@ async fn strangers_and_false_names_get_nothing() {
         _ => false,
     });
     tokio::time::timeout(SOON, refused).await.unwrap().unwrap();
-    assert!(matches!(
-        stranger.handle.state(),
-        LinkState::Connecting { .. }
-    ));
+    assert!(matches!(stranger.handle.state(), LinkState::Connecting { .. }));
     assert!(stranger.view.borrow().is_none());
     coordinator.stop().await;
 }
@@ -446,10 +357,7 @@ async fn http_refuses_what_it_does_not_know() {
         let (code, body) = coordinator.http(method, path).await;
         assert_eq!(code, expected, "{method} {path}: {body}");
     }
-    let second = Coordinator::bind(config(folder.path(), "127.0.0.1:0", 1))
-        .await
-        .err()
-        .unwrap();
+    let second = Coordinator::bind(config(folder.path(), "127.0.0.1:0", 1)).await.err().unwrap();
     assert!(second.to_string().contains("in use"), "{second:#}");
     coordinator.stop().await;
 }

@@ -40,7 +40,9 @@ pub enum Error {
         visible: Lsn,
     },
     /// A frame names an epoch above its shipper's, or does not follow the record before it.
-    #[error("epoch {epoch} sent a frame that starts at {first} of epoch {frame_epoch} behind {before:?}")]
+    #[error(
+        "epoch {epoch} sent a frame that starts at {first} of epoch {frame_epoch} behind {before:?}"
+    )]
     OutOfOrder {
         /// The shipper's epoch.
         epoch: wal::Epoch,
@@ -64,7 +66,9 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Error::Refused(Refusal::Fenced { .. }) => ErrorClass::Fenced,
-            Error::Refused(Refusal::NotMatched | Refusal::BadFrame | Refusal::NoRoom) => ErrorClass::Retry,
+            Error::Refused(Refusal::NotMatched | Refusal::BadFrame | Refusal::NoRoom) => {
+                ErrorClass::Retry
+            }
             Error::Log(wal::Error::Full { .. }) => ErrorClass::Retry,
             _ => ErrorClass::Fatal,
         }

@@ -34,7 +34,9 @@ pub enum Admission {
 }
 
 /// Why an append or a promise was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// A newer reign, or another granting of this one, was promised.
@@ -98,12 +100,7 @@ impl Gate {
     }
 
     /// Whether `shipper` may append behind `before`, in a log with this `history`.
-    pub fn admit(
-        &self,
-        shipper: Shipper,
-        before: Option<LogPoint>,
-        log: &[LogPoint],
-    ) -> Admission {
+    pub fn admit(&self, shipper: Shipper, before: Option<LogPoint>, log: &[LogPoint]) -> Admission {
         if let Err(refusal) = self.may_promise(shipper) {
             return Admission::Refuse(refusal);
         }
@@ -183,8 +180,8 @@ mod tests {
             (Some(point(2, 6)), false),
             (Some(point(3, 9)), false),
         ] {
-            let refused = gate.admit(shipper(4, 1), before, &log)
-                == Admission::Refuse(Refusal::NotMatched);
+            let refused =
+                gate.admit(shipper(4, 1), before, &log) == Admission::Refuse(Refusal::NotMatched);
             assert_eq!(refused, !held, "{before:?}");
         }
     }

@@ -5,7 +5,7 @@
 //! epoch e at LSN x, they are equal up to x. Hence the greatest epoch that both hold tells where they
 //! part.
 
-use wal::{Lsn, LogPoint};
+use wal::{LogPoint, Lsn};
 
 /// The last record that both logs hold; `None` where they share nothing.
 pub fn last_common(ours: &[LogPoint], theirs: &[LogPoint]) -> Option<LogPoint> {

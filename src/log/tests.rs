@@ -26,7 +26,8 @@ pub(crate) fn frame(epoch: u32, end: &mut End, count: u64) -> Frame {
     let first = Lsn::after(end.point.map(|point| point.lsn));
     let new = end.point.is_none_or(|point| point.epoch.get() < epoch);
     for index in 0..count {
-        let timestamp = Timestamp::new(first.plus(index).get() + 100 * u64::from(epoch), 0).unwrap();
+        let timestamp =
+            Timestamp::new(first.plus(index).get() + 100 * u64::from(epoch), 0).unwrap();
         let body = match index {
             0 if new => Body::EpochStart(EpochStart {
                 member: "s1".to_owned(),
@@ -144,10 +145,13 @@ async fn a_conflicting_tail_is_cut_but_nothing_visible() {
     assert_eq!(append(&log, 2, adopted.point, vec![start_2], Some(4)).await, None);
     let progress = log.progress().borrow().clone();
     assert_eq!((progress.flushed, number(progress.visible)), (new.point, 4));
-    let refusal = append(&log, 2, tail.header().last_lsn().previous().map(|lsn| LogPoint {
-        epoch: Epoch::FIRST,
-        lsn,
-    }), vec![], None);
+    let refusal = append(
+        &log,
+        2,
+        tail.header().last_lsn().previous().map(|lsn| LogPoint { epoch: Epoch::FIRST, lsn }),
+        vec![],
+        None,
+    );
     assert_eq!(refusal.await, Some(Refusal::NotMatched), "that record was cut");
 }
 

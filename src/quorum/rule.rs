@@ -41,20 +41,14 @@ impl Error {
 /// [`Error::Impossible`], [`Error::Twice`].
 pub fn check(config: &QuorumConfig) -> Result<(), Error> {
     let mut names = BTreeSet::new();
-    if let Some(twice) = config
-        .voters
-        .iter()
-        .find(|voter| !names.insert(&voter.member))
-    {
+    if let Some(twice) = config.voters.iter().find(|voter| !names.insert(&voter.member)) {
         return Err(Error::Twice(twice.member.clone()));
     }
     let voters = config.voters.len();
     match config.rule {
-        Rule::Any { k } if k == 0 || k > voters => Err(Error::Impossible {
-            k,
-            voters,
-            most: voters.saturating_sub(1),
-        }),
+        Rule::Any { k } if k == 0 || k > voters => {
+            Err(Error::Impossible { k, voters, most: voters.saturating_sub(1) })
+        }
         Rule::Any { .. } => Ok(()),
     }
 }
@@ -89,11 +83,7 @@ pub fn committed_all(
 
 /// Whether these promises keep every commit quorum of `config` from forming: n - k + 1 voters.
 pub fn fenced(config: &QuorumConfig, promised: &BTreeSet<Voter>) -> bool {
-    let count = config
-        .voters
-        .iter()
-        .filter(|voter| promised.contains(voter))
-        .count();
+    let count = config.voters.iter().filter(|voter| promised.contains(voter)).count();
     count >= fence_size(config)
 }
 
@@ -135,11 +125,7 @@ impl std::fmt::Display for Missing {
             write!(f, "{comma}{}", voter.member)?;
         }
         if self.more > self.of.len() {
-            write!(
-                f,
-                " (and {} more than there are)",
-                self.more - self.of.len()
-            )?;
+            write!(f, " (and {} more than there are)", self.more - self.of.len())?;
         }
         Ok(())
     }
@@ -159,26 +145,14 @@ pub fn missing_for_fence(config: &QuorumConfig, there: impl Fn(&Voter) -> bool) 
 }
 
 fn missing(config: &QuorumConfig, need: usize, there: impl Fn(&Voter) -> bool) -> Option<Missing> {
-    let of: Vec<Voter> = config
-        .voters
-        .iter()
-        .filter(|voter| !there(voter))
-        .cloned()
-        .collect();
+    let of: Vec<Voter> = config.voters.iter().filter(|voter| !there(voter)).cloned().collect();
     let present = config.voters.len() - of.len();
-    (present < need).then(|| Missing {
-        more: need - present,
-        of,
-    })
+    (present < need).then(|| Missing { more: need - present, of })
 }
 
 /// The rule in words: `2 of s1, s2, s3 (1 may be lost)`.
 pub fn in_words(config: &QuorumConfig) -> String {
-    let names: Vec<&str> = config
-        .voters
-        .iter()
-        .map(|voter| voter.member.as_str())
-        .collect();
+    let names: Vec<&str> = config.voters.iter().map(|voter| voter.member.as_str()).collect();
     let k = commit_size(config);
     let spare = config.voters.len().saturating_sub(k);
     // Up to k - 1 logs may be lost for good without losing a commit; n - k may be away meanwhile.

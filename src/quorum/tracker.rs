@@ -156,8 +156,7 @@ mod tests {
     #[test]
     fn the_second_of_three_commits_and_another_incarnation_counts_for_nothing() {
         let mut tracker = tracker(AckWhen::Flushed);
-        let stranger =
-            Voter { incarnation: wal::Incarnation::from_bytes([9; 16]), ..voter(2) };
+        let stranger = Voter { incarnation: wal::Incarnation::from_bytes([9; 16]), ..voter(2) };
         tracker.report(voter(1), flushed(9));
         tracker.report(stranger, flushed(9));
         assert_eq!(tracker.commit(), None);

@@ -13,9 +13,7 @@ impl Backoff {
     const MOST: Duration = Duration::from_secs(2);
 
     pub(super) fn new() -> Backoff {
-        Backoff {
-            ceiling: Backoff::FIRST,
-        }
+        Backoff { ceiling: Backoff::FIRST }
     }
 
     /// The next pause, for a random number from 0 to 1; at least a tenth of its ceiling.

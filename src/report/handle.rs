@@ -59,10 +59,7 @@ impl Handle {
     /// # Errors
     /// [`Error::Refused`] with the reason (not the source, bootstrap, excluded), [`Error::NoAnswer`].
     pub async fn grant(&self, incarnation: Incarnation) -> Result<Grant, Error> {
-        let ask = Ask::Grant {
-            member: self.member.clone(),
-            incarnation,
-        };
+        let ask = Ask::Grant { member: self.member.clone(), incarnation };
         match self.ask(ask).await? {
             Reply::Granted(grant) => Ok(grant),
             other => Err(unexpected("an epoch", other)),
@@ -75,10 +72,7 @@ impl Handle {
     /// # Errors
     /// [`Error::Fenced`] if a newer grant exists, [`Error::NoAnswer`]: try again.
     pub async fn epoch_complete(&self, shipper: Shipper, lsn: Lsn) -> Result<(), Error> {
-        noted(
-            "a note of its epoch",
-            self.ask(Ask::EpochComplete { shipper, lsn }).await?,
-        )
+        noted("a note of its epoch", self.ask(Ask::EpochComplete { shipper, lsn }).await?)
     }
 
     /// Tells that the Membership record of `generation` is committed under the old rule and the new.
@@ -88,10 +82,7 @@ impl Handle {
     /// [`Error::Fenced`] if a newer grant exists, [`Error::Refused`] if no such change is under way,
     /// [`Error::NoAnswer`]: try again.
     pub async fn config_committed(&self, shipper: Shipper, generation: u64) -> Result<(), Error> {
-        let ask = Ask::ConfigCommitted {
-            shipper,
-            generation,
-        };
+        let ask = Ask::ConfigCommitted { shipper, generation };
         noted("a note of its change", self.ask(ask).await?)
     }
 
@@ -116,21 +107,14 @@ impl Handle {
     }
 
     async fn ask(&self, ask: Ask) -> Result<Reply, Error> {
-        let no_answer = || Error::NoAnswer {
-            coordinators: self.coordinators.to_vec(),
-        };
+        let no_answer = || Error::NoAnswer { coordinators: self.coordinators.to_vec() };
         let (answer, answered) = oneshot::channel();
         let asking = async {
-            self.asks
-                .send(Asking { ask, answer })
-                .await
-                .map_err(|_| Error::Stopped)?;
+            self.asks.send(Asking { ask, answer }).await.map_err(|_| Error::Stopped)?;
             // Dropped without an answer: the connection was lost meanwhile.
             answered.await.map_err(|_| no_answer())
         };
-        tokio::time::timeout(ANSWER_WITHIN, asking)
-            .await
-            .map_err(|_| no_answer())?
+        tokio::time::timeout(ANSWER_WITHIN, asking).await.map_err(|_| no_answer())?
     }
 }
 

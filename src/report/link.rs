@@ -70,15 +70,8 @@ impl CoordinatorLink {
             registration: registration_sender,
             state: state_receiver,
         };
-        let link = CoordinatorLink {
-            coordinators,
-            identity,
-            asks,
-            report,
-            registration,
-            view,
-            state,
-        };
+        let link =
+            CoordinatorLink { coordinators, identity, asks, report, registration, view, state };
         (link, handle, view_receiver)
     }
 
@@ -99,9 +92,7 @@ impl CoordinatorLink {
         let mut backoff = Backoff::new();
         let mut failures = 0u64;
         for attempt in 0usize.. {
-            let Some(address) = self
-                .coordinators
-                .get(attempt % self.coordinators.len().max(1))
+            let Some(address) = self.coordinators.get(attempt % self.coordinators.len().max(1))
             else {
                 return;
             };
@@ -148,13 +139,8 @@ impl CoordinatorLink {
     }
 
     async fn session(&mut self, address: &str) -> End {
-        let connection = wire::connect(
-            address,
-            &self.identity,
-            PeerRole::Coordinator,
-            CONNECT_WITHIN,
-        )
-        .await;
+        let connection =
+            wire::connect(address, &self.identity, PeerRole::Coordinator, CONNECT_WITHIN).await;
         let connection = match connection {
             Ok(connection) => connection,
             Err(error) => return End::Lost(error.to_string()),
@@ -189,11 +175,7 @@ impl CoordinatorLink {
         let told = self.report.borrow().clone();
         told.unwrap_or_else(|| {
             let has_server = self.registration.borrow().server.is_some();
-            let role = if has_server {
-                MemberRole::Replica
-            } else {
-                MemberRole::Witness
-            };
+            let role = if has_server { MemberRole::Replica } else { MemberRole::Witness };
             Report::starting(role)
         })
     }
@@ -202,12 +184,8 @@ impl CoordinatorLink {
     fn keep_view(&self, view: View) {
         self.view.send_if_modified(|known| {
             let revision = view.revision;
-            let same = known.as_ref().is_some_and(|known| {
-                View {
-                    revision,
-                    ..known.clone()
-                } == view
-            });
+            let same =
+                known.as_ref().is_some_and(|known| View { revision, ..known.clone() } == view);
             *known = Some(view);
             !same
         });
@@ -233,8 +211,7 @@ impl Session<'_> {
     /// Until the connection is lost (`Err` says how), refused, or nobody wants it any more.
     async fn run(mut self, link: &mut CoordinatorLink) -> Result<End, String> {
         let registration = link.registration();
-        self.ask(Ask::Register(registration), Waiting::Registration)
-            .await?;
+        self.ask(Ask::Register(registration), Waiting::Registration).await?;
         let mut silent_at = Instant::now() + SILENCE;
         let mut sent_at = Instant::now();
         let mut report_at = sent_at;
@@ -313,10 +290,7 @@ impl Session<'_> {
                 }
                 self.registered = true;
                 let coordinator = self.address.to_owned();
-                link.state.send_replace(LinkState::Registered {
-                    coordinator,
-                    cluster,
-                });
+                link.state.send_replace(LinkState::Registered { coordinator, cluster });
                 None
             }
             (Waiting::Registration, Reply::Refused { reason }) => Some(End::Refused(reason)),
@@ -336,9 +310,6 @@ impl Session<'_> {
     }
 
     async fn send<T: serde::Serialize>(&mut self, kind: u8, body: &T) -> Result<(), String> {
-        self.sender
-            .send_json(kind, body)
-            .await
-            .map_err(|error| error.to_string())
+        self.sender.send_json(kind, body).await.map_err(|error| error.to_string())
     }
 }

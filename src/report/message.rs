@@ -157,9 +157,7 @@ pub struct View {
 impl View {
     /// The change under way, if one is.
     pub fn joint(&self) -> Option<&QuorumConfig> {
-        (self.config.len() > 1)
-            .then(|| self.config.last())
-            .flatten()
+        (self.config.len() > 1).then(|| self.config.last()).flatten()
     }
 
     /// The entry of one member.

@@ -18,10 +18,9 @@ pub async fn binlog_end(session: &mut Session) -> Result<BinlogPosition, Error> 
         return Err(Error::NoBinlog);
     }
     let offset = text(&row, 1);
-    let offset = offset.parse().map_err(|_| Error::Answer {
-        what: "the binlog's status",
-        found: offset.clone(),
-    })?;
+    let offset = offset
+        .parse()
+        .map_err(|_| Error::Answer { what: "the binlog's status", found: offset.clone() })?;
     Ok(BinlogPosition::new(text(&row, 0), offset))
 }
 
@@ -69,8 +68,5 @@ pub async fn executed_gtids(session: &mut Session) -> Result<String, Error> {
         Family::Mariadb => "SELECT @@GLOBAL.gtid_binlog_pos",
     };
     let found = session.value(sql).await?.unwrap_or_default();
-    Ok(found
-        .chars()
-        .filter(|letter| !letter.is_whitespace())
-        .collect())
+    Ok(found.chars().filter(|letter| !letter.is_whitespace()).collect())
 }

@@ -114,10 +114,8 @@ const DEMANDS: [Demand; 9] = [
 ];
 
 fn problems(variables: &Variables, status: &Variables, own_clients: u32) -> Vec<Problem> {
-    let mut found: Vec<Problem> = DEMANDS
-        .iter()
-        .filter_map(|demand| unmet(demand, variables))
-        .collect();
+    let mut found: Vec<Problem> =
+        DEMANDS.iter().filter_map(|demand| unmet(demand, variables)).collect();
     found.extend(engine_binlog(variables));
     found.extend(foreign_clients(status, own_clients));
     if variables.get("server_id") == Some("0") {
@@ -133,11 +131,7 @@ fn problems(variables: &Variables, status: &Variables, own_clients: u32) -> Vec<
 
 fn unmet(demand: &Demand, variables: &Variables) -> Option<Problem> {
     let (name, value) = variables.first(demand.names)?;
-    if demand
-        .right
-        .iter()
-        .any(|right| right.eq_ignore_ascii_case(value))
-    {
+    if demand.right.iter().any(|right| right.eq_ignore_ascii_case(value)) {
         return None;
     }
     Some(Problem {
@@ -149,9 +143,7 @@ fn unmet(demand: &Demand, variables: &Variables) -> Option<Problem> {
 
 /// MariaDB 12.3's binlog inside InnoDB commits before anybody could be asked.
 fn engine_binlog(variables: &Variables) -> Option<Problem> {
-    let value = variables
-        .get("binlog_storage_engine")
-        .filter(|value| !value.is_empty())?;
+    let value = variables.get("binlog_storage_engine").filter(|value| !value.is_empty())?;
     Some(Problem {
         severity: Severity::Fatal,
         what: format!("binlog_storage_engine is {value}: it has no AFTER_SYNC wait point"),
@@ -160,10 +152,7 @@ fn engine_binlog(variables: &Variables) -> Option<Problem> {
 }
 
 fn foreign_clients(status: &Variables, own_clients: u32) -> Option<Problem> {
-    let names = &[
-        "rpl_semi_sync_source_clients",
-        "rpl_semi_sync_master_clients",
-    ];
+    let names = &["rpl_semi_sync_source_clients", "rpl_semi_sync_master_clients"];
     let (name, value) = status.first(names)?;
     let clients: u32 = value.parse().ok()?;
     (clients > own_clients).then(|| Problem {
@@ -193,9 +182,7 @@ mod tests {
 
     fn with(name: &'static str, value: &'static str) -> Vec<Problem> {
         let variables = GOOD.into_iter().chain([(name, value)]).collect();
-        let status = [("Rpl_semi_sync_source_clients", "1")]
-            .into_iter()
-            .collect();
+        let status = [("Rpl_semi_sync_source_clients", "1")].into_iter().collect();
         problems(&variables, &status, 1)
     }
 
@@ -213,11 +200,7 @@ mod tests {
             ("binlog_checksum", "NONE", Severity::Fatal),
             ("sync_binlog", "0", Severity::Fatal),
             ("innodb_flush_log_at_trx_commit", "2", Severity::Fatal),
-            (
-                "rpl_semi_sync_source_wait_for_replica_count",
-                "2",
-                Severity::Fatal,
-            ),
+            ("rpl_semi_sync_source_wait_for_replica_count", "2", Severity::Fatal),
             ("binlog_storage_engine", "innodb", Severity::Fatal),
             ("server_id", "0", Severity::Fatal),
             ("gtid_mode", "OFF", Severity::Warning),
@@ -226,18 +209,13 @@ mod tests {
             let found = with(name, value);
             assert_eq!(found.len(), 1, "{name}: {found:?}");
             assert_eq!(found[0].severity, severity, "{name}");
-            assert!(
-                found[0].what.contains(name) && !found[0].way_out.is_empty(),
-                "{found:?}"
-            );
+            assert!(found[0].what.contains(name) && !found[0].way_out.is_empty(), "{found:?}");
         }
     }
 
     #[test]
     fn a_foreign_acker_is_fatal() {
-        let status = [("Rpl_semi_sync_master_clients", "2")]
-            .into_iter()
-            .collect();
+        let status = [("Rpl_semi_sync_master_clients", "2")].into_iter().collect();
         let found = problems(&GOOD.into_iter().collect(), &status, 1);
         assert_eq!(found.len(), 1);
         assert!(found[0].what.contains("foreign"));

@@ -157,11 +157,7 @@ impl Error {
     pub fn or_privilege(self, what: &'static str, privileges: &'static str) -> Error {
         match self {
             Error::Server { code, message, .. } if NO_PRIVILEGE.contains(&code) => {
-                Error::Privilege {
-                    what,
-                    privileges,
-                    message,
-                }
+                Error::Privilege { what, privileges, message }
             }
             other => other,
         }
@@ -170,17 +166,13 @@ impl Error {
     pub(super) fn from_driver(source: mysql_async::Error) -> Error {
         use mysql_async::{DriverError, Error as Driver};
         match source {
-            Driver::Server(error) => Error::Server {
-                code: error.code,
-                state: error.state,
-                message: error.message,
-            },
-            Driver::Io(_) | Driver::Driver(DriverError::ConnectionClosed) => Error::Lost {
-                source: Box::new(source),
-            },
-            _ => Error::Driver {
-                source: Box::new(source),
-            },
+            Driver::Server(error) => {
+                Error::Server { code: error.code, state: error.state, message: error.message }
+            }
+            Driver::Io(_) | Driver::Driver(DriverError::ConnectionClosed) => {
+                Error::Lost { source: Box::new(source) }
+            }
+            _ => Error::Driver { source: Box::new(source) },
         }
     }
 }
@@ -190,11 +182,7 @@ mod tests {
     use super::*;
 
     fn server(code: u16) -> Error {
-        Error::Server {
-            code,
-            state: "HY000".into(),
-            message: "words".into(),
-        }
+        Error::Server { code, state: "HY000".into(), message: "words".into() }
     }
 
     #[test]
@@ -215,9 +203,6 @@ mod tests {
     fn a_missing_privilege_names_the_grant() {
         let error = server(1227).or_privilege("enable semi-sync", "SUPER");
         assert!(error.to_string().contains("grant it SUPER"), "{error}");
-        assert!(matches!(
-            server(1062).or_privilege("x", "y"),
-            Error::Server { .. }
-        ));
+        assert!(matches!(server(1062).or_privilege("x", "y"), Error::Server { .. }));
     }
 }

@@ -20,11 +20,7 @@ impl Family {
     /// told to lie in the first (`--version`), so the second is looked at too.
     pub fn detect(version: &str, comment: &str) -> Family {
         let says = |text: &str| text.to_ascii_lowercase().contains("mariadb");
-        if says(version) || says(comment) {
-            Family::Mariadb
-        } else {
-            Family::Mysql
-        }
+        if says(version) || says(comment) { Family::Mariadb } else { Family::Mysql }
     }
 }
 
@@ -44,21 +40,13 @@ mod tests {
     #[test]
     fn families_by_their_own_words() {
         for (version, comment, family) in [
-            (
-                "10.11.19-MariaDB-0+deb12u1-log",
-                "Debian 12",
-                Family::Mariadb,
-            ),
+            ("10.11.19-MariaDB-0+deb12u1-log", "Debian 12", Family::Mariadb),
             ("8.0.30", "MariaDB Server", Family::Mariadb),
             ("9.7.4", "(Debian)", Family::Mysql),
             ("26.1.0", "MySQL Community Server - GPL", Family::Mysql),
             ("8.4.6-6", "Percona Server (GPL), Release 6", Family::Mysql),
         ] {
-            assert_eq!(
-                Family::detect(version, comment),
-                family,
-                "{version} {comment}"
-            );
+            assert_eq!(Family::detect(version, comment), family, "{version} {comment}");
         }
     }
 }

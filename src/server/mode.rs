@@ -23,8 +23,7 @@ pub async fn set_read_only(session: &mut Session, read_only: bool) -> Result<(),
         }
     };
     let done = session.execute(sql).await;
-    done.map(drop)
-        .map_err(|error| error.or_privilege("change read_only", ADMIN))
+    done.map(drop).map_err(|error| error.or_privilege("change read_only", ADMIN))
 }
 
 /// Makes a server what a replica must be: `read_only`, and its event scheduler off, so that nothing

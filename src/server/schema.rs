@@ -26,16 +26,10 @@ pub async fn create_schema(session: &mut Session) -> Result<(), Error> {
 
 /// The statements of a script: comment lines dropped, split at `;`.
 fn statements(script: &str) -> Vec<String> {
-    let code: Vec<&str> = script
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("--"))
-        .collect();
+    let code: Vec<&str> =
+        script.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     let code = code.join("\n");
-    code.split(';')
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
-        .collect()
+    code.split(';').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -109,17 +109,12 @@ pub async fn semi_sync(session: &mut Session) -> Result<Option<SemiSync>, Error>
     Ok(find(&variables).map(|spelling| SemiSync {
         enabled: variables.is_on(spelling.enabled),
         active: status.is_on(spelling.status),
-        clients: status
-            .get(spelling.clients)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0),
+        clients: status.get(spelling.clients).and_then(|text| text.parse().ok()).unwrap_or(0),
     }))
 }
 
 fn find(variables: &Variables) -> Option<&'static Spelling> {
-    SPELLINGS
-        .iter()
-        .find(|spelling| variables.get(spelling.enabled).is_some())
+    SPELLINGS.iter().find(|spelling| variables.get(spelling.enabled).is_some())
 }
 
 fn same(found: Option<&str>, wanted: &str) -> bool {
@@ -148,20 +143,10 @@ mod tests {
 
     #[test]
     fn a_server_is_understood_by_the_names_it_knows() {
-        let old: Variables = [("rpl_semi_sync_master_enabled", "OFF")]
-            .into_iter()
-            .collect();
-        let new: Variables = [("Rpl_Semi_Sync_Source_Enabled", "ON")]
-            .into_iter()
-            .collect();
-        assert_eq!(
-            find(&old).map(|s| s.wait_alone),
-            Some("rpl_semi_sync_master_wait_no_slave")
-        );
-        assert_eq!(
-            find(&new).map(|s| s.wait_alone),
-            Some("rpl_semi_sync_source_wait_no_replica")
-        );
+        let old: Variables = [("rpl_semi_sync_master_enabled", "OFF")].into_iter().collect();
+        let new: Variables = [("Rpl_Semi_Sync_Source_Enabled", "ON")].into_iter().collect();
+        assert_eq!(find(&old).map(|s| s.wait_alone), Some("rpl_semi_sync_master_wait_no_slave"));
+        assert_eq!(find(&new).map(|s| s.wait_alone), Some("rpl_semi_sync_source_wait_no_replica"));
         assert!(find(&Variables::default()).is_none());
     }
 

@@ -54,19 +54,12 @@ impl Session {
     ) -> Result<Session, Error> {
         let what = || format!("a login at {}:{port}", config.host);
         let conn = within(deadline, what, async {
-            Conn::new(options(config, port))
-                .await
-                .map_err(|e| connect_error(config, port, e))
+            Conn::new(options(config, port)).await.map_err(|e| connect_error(config, port, e))
         })
         .await?;
         let id = conn.id();
-        let mut session = Session {
-            conn,
-            family: Family::Mysql,
-            version: String::new(),
-            id,
-            deadline,
-        };
+        let mut session =
+            Session { conn, family: Family::Mysql, version: String::new(), id, deadline };
         let row = session.row("SELECT @@version, @@version_comment").await?;
         session.version = text(&row, 0);
         session.family = Family::detect(&session.version, &text(&row, 1));
@@ -124,17 +117,10 @@ impl Session {
         let sql = sql.as_ref();
         let deadline = self.deadline;
         let query = async {
-            let mut result = self
-                .conn
-                .query_iter(sql)
-                .await
-                .map_err(Error::from_driver)?;
+            let mut result = self.conn.query_iter(sql).await.map_err(Error::from_driver)?;
             let rows: Vec<mysql_async::Row> = result.collect().await.map_err(Error::from_driver)?;
             result.drop_result().await.map_err(Error::from_driver)?;
-            Ok(rows
-                .into_iter()
-                .map(|row| row.unwrap().into_iter().map(bytes).collect())
-                .collect())
+            Ok(rows.into_iter().map(|row| row.unwrap().into_iter().map(bytes).collect()).collect())
         };
         within(deadline, || brief(sql), query).await
     }
@@ -202,22 +188,13 @@ fn tls(ca: &std::path::Path) -> SslOpts {
 fn connect_error(config: &ServerConfig, port: u16, source: mysql_async::Error) -> Error {
     let host = config.host.clone();
     match source {
-        mysql_async::Error::Server(error) if error.code == TOO_MANY_CONNECTIONS => Error::Full {
-            host,
-            port,
-            message: error.message,
-        },
-        mysql_async::Error::Server(error) if LOGIN_REFUSED.contains(&error.code) => Error::Login {
-            host,
-            port,
-            user: config.user.clone(),
-            message: error.message,
-        },
-        source => Error::Connect {
-            host,
-            port,
-            source: Box::new(source),
-        },
+        mysql_async::Error::Server(error) if error.code == TOO_MANY_CONNECTIONS => {
+            Error::Full { host, port, message: error.message }
+        }
+        mysql_async::Error::Server(error) if LOGIN_REFUSED.contains(&error.code) => {
+            Error::Login { host, port, user: config.user.clone(), message: error.message }
+        }
+        source => Error::Connect { host, port, source: Box::new(source) },
     }
 }
 
@@ -228,10 +205,7 @@ async fn within<T>(
 ) -> Result<T, Error> {
     match tokio::time::timeout(deadline, work).await {
         Ok(done) => done,
-        Err(_) => Err(Error::Deadline {
-            what: what(),
-            waited: deadline,
-        }),
+        Err(_) => Err(Error::Deadline { what: what(), waited: deadline }),
     }
 }
 
@@ -239,12 +213,13 @@ async fn run(conn: &mut Conn, sql: &[u8]) -> Result<Vec<u64>, Error> {
     let mut result = conn.query_iter(sql).await.map_err(Error::from_driver)?;
     let mut affected = Vec::new();
     loop {
+        // The driver stands on a result whose rows, if any, are not read yet; "empty" means that it
+        // has none and is the last.
         affected.push(result.affected_rows());
-        // Reads the rows of this result, if any, and goes to the next one.
-        let _: Vec<mysql_async::Row> = result.collect().await.map_err(Error::from_driver)?;
         if result.is_empty() {
             return Ok(affected);
         }
+        let _: Vec<mysql_async::Row> = result.collect().await.map_err(Error::from_driver)?;
     }
 }
 
@@ -287,10 +262,7 @@ pub fn quote_bytes(bytes: &[u8]) -> String {
 
 /// A string literal of our own ASCII words; anything else goes through [`quote_bytes`] as utf8mb4.
 pub fn quote(text: &str) -> String {
-    if text
-        .bytes()
-        .all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\'' && byte != b'\\')
-    {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\'' && byte != b'\\') {
         format!("'{text}'")
     } else {
         format!("_utf8mb4 {}", quote_bytes(text.as_bytes()))

@@ -28,10 +28,7 @@ impl Variables {
 
     async fn read(session: &mut Session, sql: &str) -> Result<Variables, Error> {
         let rows = session.rows(sql).await?;
-        Ok(rows
-            .iter()
-            .map(|row| (text(row, 0), text(row, 1)))
-            .collect())
+        Ok(rows.iter().map(|row| (text(row, 0), text(row, 1))).collect())
     }
 
     /// Its value; `None` where the server does not know the name.
@@ -41,9 +38,7 @@ impl Variables {
 
     /// The first of `names` that the server knows.
     pub fn first(&self, names: &[&'static str]) -> Option<(&'static str, &str)> {
-        names
-            .iter()
-            .find_map(|name| self.get(name).map(|value| (*name, value)))
+        names.iter().find_map(|name| self.get(name).map(|value| (*name, value)))
     }
 
     /// Whether it is on, in any of the ways servers say so.
@@ -59,11 +54,6 @@ pub(super) fn is_on(value: &str) -> bool {
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Variables {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Variables {
         let lower = |name: N| name.into().to_ascii_lowercase();
-        Variables(
-            pairs
-                .into_iter()
-                .map(|(name, value)| (lower(name), value.into()))
-                .collect(),
-        )
+        Variables(pairs.into_iter().map(|(name, value)| (lower(name), value.into())).collect())
     }
 }

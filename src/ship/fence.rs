@@ -59,8 +59,7 @@ pub(super) async fn ask(
     if message.kind == kind::REFUSED {
         return Err(sender::refusal(name, &message));
     }
-    let bad =
-        |reason| Error::BadMessage { member: name.clone(), kind: message.kind, reason };
+    let bad = |reason| Error::BadMessage { member: name.clone(), kind: message.kind, reason };
     if message.kind != answer {
         return Err(bad(format!("expected {answer}")));
     }

@@ -168,7 +168,6 @@ impl Report {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

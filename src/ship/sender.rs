@@ -104,9 +104,7 @@ pub async fn keep(member: MemberAddress, context: SenderContext, stop: Cancellat
         tracing::debug!(peer = %member, error = %causes(&error), "sender paused");
         let event = match error {
             Error::Fenced { promised, .. } => PeerEvent::Fenced { member, promised },
-            error @ (Error::Read(_) | Error::Log(_))
-                if error.class() == ErrorClass::Fatal =>
-            {
+            error @ (Error::Read(_) | Error::Log(_)) if error.class() == ErrorClass::Fatal => {
                 PeerEvent::Broken(error)
             }
             error => PeerEvent::State { member, trouble: Some(causes(&error)) },
@@ -281,8 +279,8 @@ impl Sender<'_> {
         frames: Vec<Frame>,
         commit: Option<Lsn>,
     ) -> Result<(), Error> {
-        let head =
-            AppendHead { shipper: self.context.grant.shipper, commit, before: self.before }.encode();
+        let head = AppendHead { shipper: self.context.grant.shipper, commit, before: self.before }
+            .encode();
         let mut parts: Vec<&[u8]> = Vec::with_capacity(1 + frames.len());
         parts.push(&head);
         parts.extend(frames.iter().map(|frame| &frame.bytes()[..]));

@@ -29,8 +29,7 @@ pub async fn serve(
     let (refusals, mut refused) = mpsc::channel(1);
     let voter = Voter { member: me.clone(), incarnation: log.incarnation() };
     let mut progress = log.progress();
-    let mut member =
-        Serving { to, peer, log, voter, refusals, attached: None, reported: None };
+    let mut member = Serving { to, peer, log, voter, refusals, attached: None, reported: None };
     let mut tick = interval(KEEP_ALIVE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -113,8 +112,7 @@ impl Serving {
     }
 
     async fn stand(&mut self, kind: u8, log: crate::log::Standing) -> Result<(), Error> {
-        let standing =
-            Standing { voter: self.voter.clone(), tail: log.tail, epochs: log.epochs };
+        let standing = Standing { voter: self.voter.clone(), tail: log.tail, epochs: log.epochs };
         self.to.send_json(kind, &standing).await.map_err(|source| self.wire(source))
     }
 

@@ -20,18 +20,13 @@ pub struct AckSender {
 
 impl std::fmt::Debug for AckSender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AckSender")
-            .field("pending", &self.pending.len())
-            .finish_non_exhaustive()
+        f.debug_struct("AckSender").field("pending", &self.pending.len()).finish_non_exhaustive()
     }
 }
 
 impl AckSender {
     pub(super) fn new(writer: Box<dyn AsyncWrite + Send + Unpin>) -> AckSender {
-        AckSender {
-            writer,
-            pending: BytesMut::new(),
-        }
+        AckSender { writer, pending: BytesMut::new() }
     }
 
     /// Tells the master that everything up to `position` is safe: every COMMIT that waits at or before
@@ -45,18 +40,9 @@ impl AckSender {
         payload.extend_from_slice(&position.offset.to_le_bytes());
         payload.extend_from_slice(position.file.as_bytes());
         frame(&mut self.pending, 0, &payload)?;
-        let fail = |source| Error::Io {
-            during: DURING,
-            source,
-        };
+        let fail = |source| Error::Io { during: DURING, source };
         while self.pending.has_remaining() {
-            if self
-                .writer
-                .write_buf(&mut self.pending)
-                .await
-                .map_err(fail)?
-                == 0
-            {
+            if self.writer.write_buf(&mut self.pending).await.map_err(fail)? == 0 {
                 return Err(Error::Closed { during: DURING });
             }
         }

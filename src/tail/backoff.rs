@@ -13,11 +13,7 @@ pub struct Backoff {
 impl Backoff {
     /// From `first`, doubling, up to `limit`.
     pub fn new(first: Duration, limit: Duration) -> Backoff {
-        Backoff {
-            first,
-            limit,
-            next: first,
-        }
+        Backoff { first, limit, next: first }
     }
 
     /// The next pause. `chance` in 0..1 takes away up to half of it.

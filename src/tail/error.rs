@@ -160,10 +160,7 @@ pub enum DumpRefusal {
 
 /// Errors 1236 and 1373 and the like come with a text only; both families' are here.
 const REFUSALS: [(&str, DumpRefusal); 13] = [
-    (
-        "could not find first log file name",
-        DumpRefusal::FileMissing,
-    ),
+    ("could not find first log file name", DumpRefusal::FileMissing),
     ("could not find target log", DumpRefusal::FileMissing),
     ("could not open log file", DumpRefusal::FileMissing),
     ("binary log is not open", DumpRefusal::FileMissing),
@@ -198,13 +195,7 @@ impl Error {
 
     /// All connections are in use: the fallback port is worth a try.
     pub(super) fn is_full(&self) -> bool {
-        matches!(
-            self,
-            Error::Server {
-                code: ER_CON_COUNT,
-                ..
-            }
-        )
+        matches!(self, Error::Server { code: ER_CON_COUNT, .. })
     }
 
     /// Whatever a new connection may cure is `Reconnect`.

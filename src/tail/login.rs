@@ -24,12 +24,8 @@ const MAX_PACKET: u32 = 1 << 30;
 const COLLATION_UTF8MB4: u8 = 45;
 /// Rounds of an authentication: a switch, a key, an answer, and some to spare.
 const MAX_ROUNDS: usize = 8;
-const PLUGINS: [&[u8]; 4] = [
-    b"caching_sha2_password",
-    b"mysql_native_password",
-    b"client_ed25519",
-    b"sha256_password",
-];
+const PLUGINS: [&[u8]; 4] =
+    [b"caching_sha2_password", b"mysql_native_password", b"client_ed25519", b"sha256_password"];
 
 /// A byte stream, plain or TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -50,10 +46,7 @@ impl Connection {
     /// # Errors
     /// [`Error`]; nothing of the connection is left.
     pub async fn open(server: &ServerConfig) -> Result<Connection, Error> {
-        match (
-            Self::open_at(server, server.port).await,
-            server.fallback_port,
-        ) {
+        match (Self::open_at(server, server.port).await, server.fallback_port) {
             (Err(error), Some(port)) if error.is_full() => Self::open_at(server, port).await,
             (result, _) => result,
         }
@@ -95,10 +88,7 @@ impl Connection {
                 Ok(0) => return Err(Error::Closed { during: self.doing }),
                 Ok(_) => {}
                 Err(source) => {
-                    return Err(Error::Io {
-                        during: self.doing,
-                        source,
-                    });
+                    return Err(Error::Io { during: self.doing, source });
                 }
             }
         }
@@ -135,10 +125,7 @@ impl Connection {
             self.stream.write_all(&bytes).await?;
             self.stream.flush().await
         };
-        sent.await.map_err(|source| Error::Io {
-            during: self.doing,
-            source,
-        })
+        sent.await.map_err(|source| Error::Io { during: self.doing, source })
     }
 
     async fn login(&mut self, server: &ServerConfig) -> Result<(), Error> {
@@ -146,10 +133,7 @@ impl Connection {
         let greeting = Greeting::decode(&packet)?;
         // MariaDB puts a version of MySQL before its own, for clients of old.
         let version = greeting.version;
-        self.version = version
-            .strip_prefix("5.5.5-")
-            .unwrap_or(&version)
-            .to_owned();
+        self.version = version.strip_prefix("5.5.5-").unwrap_or(&version).to_owned();
         let mut capabilities = CapabilityFlags::CLIENT_PROTOCOL_41
             | CapabilityFlags::CLIENT_SECURE_CONNECTION
             | CapabilityFlags::CLIENT_PLUGIN_AUTH
@@ -192,10 +176,7 @@ impl Connection {
         capabilities: CapabilityFlags,
         host: &str,
     ) -> Result<(), Error> {
-        let fail = |source| Error::Tls {
-            host: host.to_owned(),
-            source,
-        };
+        let fail = |source| Error::Tls { host: host.to_owned(), source };
         let mut payload = Vec::new();
         SslRequest::new(capabilities, MAX_PACKET, COLLATION_UTF8MB4).serialize(&mut payload);
         self.send(&payload).await?;
@@ -237,9 +218,7 @@ impl Connection {
 
 /// A request to use another plugin: its name, then its challenge, which may end with a NUL.
 fn switch(rest: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
-    let broken = |_| Error::Protocol {
-        what: "the request for another authentication plugin",
-    };
+    let broken = |_| Error::Protocol { what: "the request for another authentication plugin" };
     let mut reader = Reader::new(rest, "plugin");
     let plugin = reader.until_nul().map_err(broken)?.to_vec();
     let mut nonce = reader.rest();
@@ -263,9 +242,7 @@ const NONCE: usize = 20;
 
 impl Greeting {
     fn decode(packet: &[u8]) -> Result<Greeting, Error> {
-        let broken = |_| Error::Protocol {
-            what: "the server's greeting",
-        };
+        let broken = |_| Error::Protocol { what: "the server's greeting" };
         Self::read(packet).map_err(broken)
     }
 
@@ -287,12 +264,7 @@ impl Greeting {
         nonce.truncate(NONCE);
         let plugin = reader.until_nul().unwrap_or(reader.rest()).to_vec();
         let capabilities = CapabilityFlags::from_bits_truncate(high << 16 | low);
-        Ok(Greeting {
-            version,
-            capabilities,
-            plugin,
-            nonce,
-        })
+        Ok(Greeting { version, capabilities, plugin, nonce })
     }
 }
 
@@ -322,13 +294,7 @@ impl<'a> Authentication<'a> {
         let procedure = AuthProc::init(&AuthPlugin::from_bytes(&plugin))
             .map_err(|_| Error::Plugin { plugin: name })?;
         let password = server.password.reveal().as_bytes();
-        Ok(Authentication {
-            plugin,
-            nonce,
-            password,
-            secure,
-            procedure,
-        })
+        Ok(Authentication { plugin, nonce, password, secure, procedure })
     }
 
     fn first_answer(&mut self) -> Result<Vec<u8>, Error> {
@@ -337,11 +303,7 @@ impl<'a> Authentication<'a> {
     }
 
     fn answer(&mut self, challenge: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let session = Session {
-            nonce: &self.nonce,
-            password: self.password,
-            secure: self.secure,
-        };
+        let session = Session { nonce: &self.nonce, password: self.password, secure: self.secure };
         let response = self.procedure.run(session, challenge);
         let response = response.map_err(|source| Error::Authentication { source })?;
         Ok(response.data().map(<[u8]>::to_vec))

@@ -25,12 +25,7 @@ impl PacketBuffer {
     /// For packets of up to `limit` bytes.
     pub fn new(limit: usize) -> PacketBuffer {
         let received = BytesMut::with_capacity(READ_BYTES);
-        PacketBuffer {
-            received,
-            joined: None,
-            limit,
-            sequence: 0,
-        }
+        PacketBuffer { received, joined: None, limit, sequence: 0 }
     }
 
     /// Another largest packet, for what follows the login.
@@ -165,19 +160,9 @@ mod tests {
 
     #[test]
     fn error_packets_are_taken_apart() {
-        let error = refused(
-            b"\xff\xd4\x04#HY000Could not find first log file name",
-            "test",
-        );
-        assert_eq!(
-            error.unwrap().refusal(),
-            Some(crate::tail::DumpRefusal::FileMissing)
-        );
-        assert!(
-            refused(b"\xff\x10\x04Too many connections", "test")
-                .unwrap()
-                .is_full()
-        );
+        let error = refused(b"\xff\xd4\x04#HY000Could not find first log file name", "test");
+        assert_eq!(error.unwrap().refusal(), Some(crate::tail::DumpRefusal::FileMissing));
+        assert!(refused(b"\xff\x10\x04Too many connections", "test").unwrap().is_full());
         assert!(refused(b"\x00\x00", "test").is_none());
         assert!(refused(b"\xff\x10", "test").is_none());
     }

@@ -21,9 +21,7 @@ pub async fn first_row(
     connection.command(doing, &payload).await?;
     let broken = || Error::Protocol { what: doing };
     let head = connection.answer().await?;
-    let columns = Reader::new(&head, "result set")
-        .lenenc()
-        .map_err(|_| broken())?;
+    let columns = Reader::new(&head, "result set").lenenc().map_err(|_| broken())?;
     if columns == 0 || columns > MAX_COLUMNS {
         return Err(broken());
     }
@@ -59,9 +57,7 @@ fn row(packet: &[u8], columns: u64) -> Option<Vec<Option<String>>> {
             continue;
         }
         let len = reader.lenenc().ok()?;
-        row.push(Some(
-            String::from_utf8_lossy(reader.take_u64(len).ok()?).into_owned(),
-        ));
+        row.push(Some(String::from_utf8_lossy(reader.take_u64(len).ok()?).into_owned()));
     }
     Some(row)
 }

@@ -32,9 +32,7 @@ pub async fn start_dump(
     for statement in statements(options, mariadb) {
         let mut payload = vec![COM_QUERY];
         payload.extend_from_slice(statement.as_bytes());
-        connection
-            .command("setting the replication session up", &payload)
-            .await?;
+        connection.command("setting the replication session up", &payload).await?;
         connection.expect_ok().await?;
     }
     let doing = "asking for binlog_checksum";
@@ -46,9 +44,7 @@ pub async fn start_dump(
     };
     let mut payload = Vec::new();
     ComRegisterSlave::new(options.server_id).serialize(&mut payload);
-    connection
-        .command("registering as a replica", &payload)
-        .await?;
+    connection.command("registering as a replica", &payload).await?;
     connection.expect_ok().await?;
     connection.command("sending its binlog", &command).await?;
     Ok(checksum)
@@ -58,11 +54,8 @@ pub async fn start_dump(
 /// own and keeps the other.
 fn statements(options: &TailOptions, mariadb: bool) -> Vec<String> {
     let period = options.heartbeat.as_nanos();
-    let uuid: String = options
-        .replica_uuid
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .collect();
+    let uuid: String =
+        options.replica_uuid.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     let mut statements = vec![
         "SET @master_binlog_checksum='CRC32', @source_binlog_checksum='CRC32'".to_owned(),
         format!("SET @master_heartbeat_period={period}, @source_heartbeat_period={period}"),
@@ -99,11 +92,7 @@ fn dump_command(options: &TailOptions, mariadb: bool, version: &str) -> Result<V
 }
 
 fn from_start(server_id: u32) -> Result<Vec<u8>, Error> {
-    by_position(
-        server_id,
-        &BinlogPosition::new("", BinlogPosition::FIRST_OFFSET),
-        true,
-    )
+    by_position(server_id, &BinlogPosition::new("", BinlogPosition::FIRST_OFFSET), true)
 }
 
 fn by_position(server_id: u32, position: &BinlogPosition, mariadb: bool) -> Result<Vec<u8>, Error> {

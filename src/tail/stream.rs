@@ -58,10 +58,7 @@ impl Tail {
         let (connection, checksum) = match timeout(options.connect, login).await {
             Ok(result) => result?,
             Err(_) => {
-                return Err(Error::Deadline {
-                    what,
-                    after: options.connect,
-                });
+                return Err(Error::Deadline { what, after: options.connect });
             }
         };
         let start = match &options.start {
@@ -74,23 +71,11 @@ impl Tail {
             checksum,
             max_transaction_bytes: options.max_transaction_bytes,
         });
-        let Connection {
-            stream,
-            mut packets,
-            version,
-            ..
-        } = connection;
+        let Connection { stream, mut packets, version, .. } = connection;
         packets.set_limit(options.max_transaction_bytes.saturating_add(PACKET_MARGIN));
         let (reader, writer) = split(stream);
         let last_heard = Instant::now();
-        let mut tail = Tail {
-            reader,
-            packets,
-            assembler,
-            options,
-            version,
-            last_heard,
-        };
+        let mut tail = Tail { reader, packets, assembler, options, version, last_heard };
         let what = "the server's search for the start of the dump";
         let after = tail.options.find_start;
         match timeout(after, tail.until_format_description()).await {
@@ -121,9 +106,7 @@ impl Tail {
 
     /// The raw FORMAT_DESCRIPTION event in force.
     pub fn format_description(&self) -> &Bytes {
-        self.assembler
-            .format_description()
-            .expect("connect returns only when it has come")
+        self.assembler.format_description().expect("connect returns only when it has come")
     }
 
     /// Where the next event starts.
@@ -146,9 +129,7 @@ impl Tail {
             match timeout_at(deadline, read).await {
                 Ok(read) => self.heard(read)?,
                 Err(_) => {
-                    return Err(Error::Silent {
-                        after: self.options.silence,
-                    });
+                    return Err(Error::Silent { after: self.options.silence });
                 }
             }
         }
@@ -197,10 +178,7 @@ impl Tail {
                 self.last_heard = Instant::now();
                 Ok(())
             }
-            Err(source) => Err(Error::Io {
-                during: DURING,
-                source,
-            }),
+            Err(source) => Err(Error::Io { during: DURING, source }),
         }
     }
 
@@ -212,9 +190,7 @@ impl Tail {
             Some((0, raw)) => raw,
             Some((0xfe, rest)) if rest.len() < 8 => return Err(Error::DumpEnded),
             _ => {
-                return Err(Error::Protocol {
-                    what: "a packet of the dump",
-                });
+                return Err(Error::Protocol { what: "a packet of the dump" });
             }
         };
         if !self.options.semi_sync {
@@ -229,10 +205,7 @@ impl Tail {
     }
 }
 
-type Halves = (
-    Box<dyn AsyncRead + Send + Unpin>,
-    Box<dyn tokio::io::AsyncWrite + Send + Unpin>,
-);
+type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn tokio::io::AsyncWrite + Send + Unpin>);
 
 fn split(stream: Box<dyn Stream>) -> Halves {
     let (reader, writer) = tokio::io::split(stream);

@@ -25,10 +25,8 @@ pub fn connector(mode: &TlsMode) -> Result<Option<TlsConnector>, Error> {
         TlsMode::VerifyCa { ca } => (ca, false),
         TlsMode::VerifyFull { ca } => (ca, true),
     };
-    let config = config(path, check_name).map_err(|source| Error::CertificateFile {
-        path: path.clone(),
-        source,
-    })?;
+    let config = config(path, check_name)
+        .map_err(|source| Error::CertificateFile { path: path.clone(), source })?;
     Ok(Some(TlsConnector::from(Arc::new(config))))
 }
 
@@ -48,9 +46,9 @@ fn config(path: &Path, check_name: bool) -> Result<ClientConfig, BoxError> {
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let builder = match check_name {
         true => builder.with_webpki_verifier(verifier),
-        false => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(ChainOnly { verifier })),
+        false => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(ChainOnly { verifier }))
+        }
     };
     Ok(builder.with_no_client_auth())
 }
@@ -72,10 +70,7 @@ impl ServerCertVerifier for ChainOnly {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         // The name is checked last: who fails by it has a chain that holds.
-        match self
-            .verifier
-            .verify_server_cert(end_entity, intermediates, name, ocsp, now)
-        {
+        match self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -89,8 +84,7 @@ impl ServerCertVerifier for ChainOnly {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier
-            .verify_tls12_signature(message, certificate, signature)
+        self.verifier.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -99,8 +93,7 @@ impl ServerCertVerifier for ChainOnly {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier
-            .verify_tls13_signature(message, certificate, signature)
+        self.verifier.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -30,9 +30,7 @@ pub struct Connection {
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection")
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
+        f.debug_struct("Connection").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
@@ -46,25 +44,13 @@ impl Connection {
     /// the end as soon as the sender is.
     pub fn split(self) -> (Sender, Receiver) {
         let address = self.peer.address.to_string();
-        (
-            Sender::new(self.writer, address.clone()),
-            Receiver::new(self.reader, address),
-        )
+        (Sender::new(self.writer, address.clone()), Receiver::new(self.reader, address))
     }
 
     fn new(met: Met, address: SocketAddr, reader: Reader, writer: Writer) -> Connection {
         let (hello, version) = met;
-        let peer = Peer {
-            role: hello.role,
-            name: hello.name,
-            version,
-            address,
-        };
-        Connection {
-            peer,
-            reader,
-            writer,
-        }
+        let peer = Peer { role: hello.role, name: hello.name, version, address };
+        Connection { peer, reader, writer }
     }
 }
 
@@ -80,53 +66,29 @@ pub async fn connect(
     deadline: Duration,
 ) -> Result<Connection, Error> {
     let connecting = Box::pin(connect_now(address, me, wanted));
-    let late = |_| Error::Deadline {
-        peer: address.to_owned(),
-        deadline,
-    };
-    tokio::time::timeout(deadline, connecting)
-        .await
-        .map_err(late)?
+    let late = |_| Error::Deadline { peer: address.to_owned(), deadline };
+    tokio::time::timeout(deadline, connecting).await.map_err(late)?
 }
 
 async fn connect_now(address: &str, me: &Identity, wanted: PeerRole) -> Result<Connection, Error> {
-    let failed = |source| Error::Connect {
-        address: address.to_owned(),
-        source,
-    };
+    let failed = |source| Error::Connect { address: address.to_owned(), source };
     let mut stream = TcpStream::connect(address).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     let remote = stream.peer_addr().map_err(failed)?;
     let Some(tls) = &me.tls else {
         let met = handshake::connect(&mut stream, me, wanted, address, Vec::new()).await?;
         let (reader, writer) = stream.into_split();
-        return Ok(Connection::new(
-            met,
-            remote,
-            Box::new(reader),
-            Box::new(writer),
-        ));
+        return Ok(Connection::new(met, remote, Box::new(reader), Box::new(writer)));
     };
-    let refused = |source| Error::TlsHandshake {
-        peer: address.to_owned(),
-        source,
-    };
+    let refused = |source| Error::TlsHandshake { peer: address.to_owned(), source };
     let connector = TlsConnector::from(tls.client.clone());
     let name = ServerName::IpAddress(remote.ip().into());
     let mut stream = connector.connect(name, stream).await.map_err(refused)?;
-    let binding = stream
-        .get_ref()
-        .1
-        .export_keying_material(vec![0; 32], BINDING_LABEL, None);
+    let binding = stream.get_ref().1.export_keying_material(vec![0; 32], BINDING_LABEL, None);
     let binding = binding.map_err(Error::TlsSetup)?;
     let met = handshake::connect(&mut stream, me, wanted, address, binding).await?;
     let (reader, writer) = tokio::io::split(stream);
-    Ok(Connection::new(
-        met,
-        remote,
-        Box::new(reader),
-        Box::new(writer),
-    ))
+    Ok(Connection::new(met, remote, Box::new(reader), Box::new(writer)))
 }
 
 /// A port that peers connect to.
@@ -144,18 +106,10 @@ impl Listener {
     /// # Errors
     /// [`Error::Bind`].
     pub async fn bind(address: &str, me: Identity) -> Result<Listener, Error> {
-        let failed = |source| Error::Bind {
-            address: address.to_owned(),
-            source,
-        };
+        let failed = |source| Error::Bind { address: address.to_owned(), source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Listener {
-            socket,
-            address,
-            me,
-            places: Arc::new(Semaphore::new(STRANGERS_MAX)),
-        })
+        Ok(Listener { socket, address, me, places: Arc::new(Semaphore::new(STRANGERS_MAX)) })
     }
 
     /// Where it listens.
@@ -175,12 +129,7 @@ impl Listener {
         loop {
             match self.socket.accept().await {
                 Ok((stream, address)) => {
-                    return Ok(Incoming {
-                        stream,
-                        address,
-                        me: self.me.clone(),
-                        place,
-                    });
+                    return Ok(Incoming { stream, address, me: self.me.clone(), place });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection for now");
@@ -215,20 +164,10 @@ impl Incoming {
     }
 
     pub(super) async fn handshake_within(self, deadline: Duration) -> Result<Connection, Error> {
-        let Incoming {
-            stream,
-            address,
-            me,
-            place,
-        } = self;
-        let late = |_| Error::Deadline {
-            peer: address.to_string(),
-            deadline,
-        };
+        let Incoming { stream, address, me, place } = self;
+        let late = |_| Error::Deadline { peer: address.to_string(), deadline };
         let accepting = Box::pin(accept_now(stream, address, &me));
-        let accepted = tokio::time::timeout(deadline, accepting)
-            .await
-            .map_err(late)?;
+        let accepted = tokio::time::timeout(deadline, accepting).await.map_err(late)?;
         drop(place);
         accepted
     }
@@ -240,40 +179,18 @@ async fn accept_now(
     me: &Identity,
 ) -> Result<Connection, Error> {
     let peer = address.to_string();
-    let lost = |source| Error::Lost {
-        peer: peer.clone(),
-        source,
-    };
+    let lost = |source| Error::Lost { peer: peer.clone(), source };
     stream.set_nodelay(true).map_err(lost)?;
     let Some(tls) = &me.tls else {
         let met = handshake::accept(&mut stream, me, &peer, Vec::new()).await?;
         let (reader, writer) = stream.into_split();
-        return Ok(Connection::new(
-            met,
-            address,
-            Box::new(reader),
-            Box::new(writer),
-        ));
+        return Ok(Connection::new(met, address, Box::new(reader), Box::new(writer)));
     };
-    let refused = |source| Error::TlsHandshake {
-        peer: peer.clone(),
-        source,
-    };
-    let mut stream = TlsAcceptor::from(tls.server.clone())
-        .accept(stream)
-        .await
-        .map_err(refused)?;
-    let binding = stream
-        .get_ref()
-        .1
-        .export_keying_material(vec![0; 32], BINDING_LABEL, None);
+    let refused = |source| Error::TlsHandshake { peer: peer.clone(), source };
+    let mut stream = TlsAcceptor::from(tls.server.clone()).accept(stream).await.map_err(refused)?;
+    let binding = stream.get_ref().1.export_keying_material(vec![0; 32], BINDING_LABEL, None);
     let binding = binding.map_err(Error::TlsSetup)?;
     let met = handshake::accept(&mut stream, me, &peer, binding).await?;
     let (reader, writer) = tokio::io::split(stream);
-    Ok(Connection::new(
-        met,
-        address,
-        Box::new(reader),
-        Box::new(writer),
-    ))
+    Ok(Connection::new(met, address, Box::new(reader), Box::new(writer)))
 }

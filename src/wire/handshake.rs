@@ -27,11 +27,7 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     binding: Vec<u8>,
 ) -> Result<Met, Error> {
     let connector = own_hello(me, VERSIONS)?.encode();
-    let mut transcript = Transcript {
-        binding,
-        connector,
-        listener: Vec::new(),
-    };
+    let mut transcript = Transcript { binding, connector, listener: Vec::new() };
     let knock = transcript.prove(&me.secret, Step::Knock);
     write(stream, &[&transcript.connector, &knock], peer).await?;
 
@@ -40,17 +36,11 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     theirs.clone_into(&mut transcript.listener);
     let hello = check_hello(theirs, me, peer)?;
     if !transcript.holds(&me.secret, Step::Listener, proof) {
-        return Err(Error::BadProof {
-            peer: peer.to_owned(),
-        });
+        return Err(Error::BadProof { peer: peer.to_owned() });
     }
     let version = check_version(&hello, peer)?;
     if hello.role != wanted {
-        return Err(Error::Role {
-            peer: peer.to_owned(),
-            wanted,
-            found: hello.role,
-        });
+        return Err(Error::Role { peer: peer.to_owned(), wanted, found: hello.role });
     }
     let proof = transcript.prove(&me.secret, Step::Connector);
     write(stream, &[&proof], peer).await?;
@@ -68,15 +58,9 @@ pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     let (theirs, proof) = split(&knock, peer)?;
     let connector = theirs.to_owned();
     let hello = check_hello(theirs, me, peer)?;
-    let mut transcript = Transcript {
-        binding,
-        connector,
-        listener: Vec::new(),
-    };
+    let mut transcript = Transcript { binding, connector, listener: Vec::new() };
     if !transcript.holds(&me.secret, Step::Knock, proof) {
-        return Err(Error::BadProof {
-            peer: peer.to_owned(),
-        });
+        return Err(Error::BadProof { peer: peer.to_owned() });
     }
     transcript.listener = own_hello(me, VERSIONS)?.encode();
     let proof = transcript.prove(&me.secret, Step::Listener);
@@ -85,47 +69,29 @@ pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     let version = check_version(&hello, peer)?;
     let proof = read(stream, peer).await?;
     if !transcript.holds(&me.secret, Step::Connector, &proof) {
-        return Err(Error::BadProof {
-            peer: peer.to_owned(),
-        });
+        return Err(Error::BadProof { peer: peer.to_owned() });
     }
     Ok((hello, version))
 }
 
 pub(super) fn own_hello(me: &Identity, versions: Versions) -> Result<Hello, Error> {
     let mut nonce = [0; NONCE_LEN];
-    ring::rand::SystemRandom::new()
-        .fill(&mut nonce)
-        .map_err(|_| Error::Random)?;
+    ring::rand::SystemRandom::new().fill(&mut nonce).map_err(|_| Error::Random)?;
     let (cluster, name) = (me.cluster.clone(), me.name.clone());
-    Ok(Hello {
-        versions,
-        role: me.role,
-        nonce,
-        cluster,
-        name,
-    })
+    Ok(Hello { versions, role: me.role, nonce, cluster, name })
 }
 
 fn check_hello(bytes: &[u8], me: &Identity, peer: &str) -> Result<Hello, Error> {
-    let hello = Hello::decode(bytes).ok_or_else(|| Error::Garbage {
-        peer: peer.to_owned(),
-    })?;
+    let hello = Hello::decode(bytes).ok_or_else(|| Error::Garbage { peer: peer.to_owned() })?;
     if hello.cluster != me.cluster {
-        return Err(Error::ForeignCluster {
-            peer: peer.to_owned(),
-        });
+        return Err(Error::ForeignCluster { peer: peer.to_owned() });
     }
     Ok(hello)
 }
 
 fn check_version(hello: &Hello, peer: &str) -> Result<u16, Error> {
     let (ours, theirs) = (VERSIONS, hello.versions);
-    let refused = || Error::Version {
-        peer: peer.to_owned(),
-        ours,
-        theirs,
-    };
+    let refused = || Error::Version { peer: peer.to_owned(), ours, theirs };
     ours.common(theirs).ok_or_else(refused)
 }
 
@@ -133,9 +99,7 @@ fn check_version(hello: &Hello, peer: &str) -> Result<u16, Error> {
 fn split<'a>(message: &'a [u8], peer: &str) -> Result<(&'a [u8], &'a [u8]), Error> {
     let at = message.len().checked_sub(PROOF_LEN);
     at.and_then(|at| message.split_at_checked(at))
-        .ok_or_else(|| Error::Garbage {
-            peer: peer.to_owned(),
-        })
+        .ok_or_else(|| Error::Garbage { peer: peer.to_owned() })
 }
 
 pub(super) async fn write<S: AsyncWrite + Unpin>(
@@ -150,10 +114,7 @@ pub(super) async fn write<S: AsyncWrite + Unpin>(
         stream.write_all(&message).await?;
         stream.flush().await
     };
-    written.await.map_err(|source| Error::Refused {
-        peer: peer.to_owned(),
-        source,
-    })
+    written.await.map_err(|source| Error::Refused { peer: peer.to_owned(), source })
 }
 
 /// One handshake message. Its length is bounded, and of the first one also its first bytes are
@@ -162,26 +123,19 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
     stream: &mut S,
     peer: &str,
 ) -> Result<Vec<u8>, Error> {
-    let refused = |source: io::Error| Error::Refused {
-        peer: peer.to_owned(),
-        source,
-    };
+    let refused = |source: io::Error| Error::Refused { peer: peer.to_owned(), source };
     let mut head = [0; 2];
     stream.read_exact(&mut head).await.map_err(refused)?;
     let len = usize::from(u16::from_le_bytes(head));
     if !(PROOF_LEN..=HANDSHAKE_BYTES_MAX).contains(&len) {
-        return Err(Error::Garbage {
-            peer: peer.to_owned(),
-        });
+        return Err(Error::Garbage { peer: peer.to_owned() });
     }
     let mut message = vec![0; len];
     if len > PROOF_LEN {
         let (magic, rest) = message.split_at_mut(MAGIC.len());
         stream.read_exact(magic).await.map_err(refused)?;
         if *magic != MAGIC {
-            return Err(Error::Garbage {
-                peer: peer.to_owned(),
-            });
+            return Err(Error::Garbage { peer: peer.to_owned() });
         }
         stream.read_exact(rest).await.map_err(refused)?;
     } else {

@@ -80,13 +80,7 @@ impl Hello {
         let cluster = take_name(&mut rest)?;
         let name = take_name(&mut rest)?;
         let (versions, role) = (Versions { least, most }, PeerRole::from_byte(role)?);
-        (least <= most).then_some(Hello {
-            versions,
-            role,
-            nonce,
-            cluster,
-            name,
-        })
+        (least <= most).then_some(Hello { versions, role, nonce, cluster, name })
     }
 }
 
@@ -169,13 +163,7 @@ mod tests {
 
     fn hello() -> Hello {
         let (cluster, name) = ("orders".to_owned(), "s1".to_owned());
-        Hello {
-            versions: VERSIONS,
-            role: PeerRole::Member,
-            nonce: [7; 32],
-            cluster,
-            name,
-        }
+        Hello { versions: VERSIONS, role: PeerRole::Member, nonce: [7; 32], cluster, name }
     }
 
     #[test]
@@ -199,25 +187,14 @@ mod tests {
     #[test]
     fn a_proof_is_good_for_its_step_secret_and_session_only() {
         let secret = Secret::new("0123456789abcdef");
-        let transcript = Transcript {
-            connector: vec![1],
-            listener: vec![2],
-            binding: vec![],
-        };
+        let transcript = Transcript { connector: vec![1], listener: vec![2], binding: vec![] };
         let proof = transcript.prove(&secret, Step::Listener);
         assert!(transcript.holds(&secret, Step::Listener, &proof));
         assert!(!transcript.holds(&secret, Step::Connector, &proof));
         assert!(!transcript.holds(&Secret::new("other"), Step::Listener, &proof));
-        let shifted = Transcript {
-            connector: vec![1, 2],
-            listener: vec![],
-            binding: vec![],
-        };
+        let shifted = Transcript { connector: vec![1, 2], listener: vec![], binding: vec![] };
         assert!(!shifted.holds(&secret, Step::Listener, &proof));
-        let bound = Transcript {
-            binding: vec![9],
-            ..transcript.clone()
-        };
+        let bound = Transcript { binding: vec![9], ..transcript.clone() };
         assert!(!bound.holds(&secret, Step::Listener, &proof));
         assert!(!transcript.holds(&secret, Step::Listener, &proof[..31]));
     }

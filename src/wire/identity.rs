@@ -23,14 +23,9 @@ pub enum PeerRole {
 
 impl PeerRole {
     pub(super) fn from_byte(byte: u8) -> Option<PeerRole> {
-        [
-            PeerRole::Member,
-            PeerRole::Coordinator,
-            PeerRole::Timestamp,
-            PeerRole::Client,
-        ]
-        .into_iter()
-        .find(|role| *role as u8 == byte)
+        [PeerRole::Member, PeerRole::Coordinator, PeerRole::Timestamp, PeerRole::Client]
+            .into_iter()
+            .find(|role| *role as u8 == byte)
     }
 }
 

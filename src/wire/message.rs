@@ -51,22 +51,14 @@ pub struct Sender {
 
 impl std::fmt::Debug for Sender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sender")
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
+        f.debug_struct("Sender").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
 impl Sender {
     pub(super) fn new(writer: Box<dyn AsyncWrite + Send + Sync + Unpin>, peer: String) -> Sender {
         let small = BytesMut::new();
-        Sender {
-            writer,
-            peer,
-            deadline: SEND_DEADLINE,
-            small,
-            torn: false,
-        }
+        Sender { writer, peer, deadline: SEND_DEADLINE, small, torn: false }
     }
 
     /// Gives each message this long to go out, instead of [`SEND_DEADLINE`].
@@ -84,9 +76,7 @@ impl Sender {
     /// [`Error::Unsendable`], of which nothing was sent.
     pub async fn send(&mut self, kind: u8, parts: &[&[u8]]) -> Result<(), Error> {
         if self.torn {
-            return Err(Error::Torn {
-                peer: self.peer.clone(),
-            });
+            return Err(Error::Torn { peer: self.peer.clone() });
         }
         let bytes = parts.iter().map(|part| part.len()).sum::<usize>() + 1;
         let len = u32::try_from(bytes).map_err(|_| Error::Unsendable { bytes })?;
@@ -101,14 +91,8 @@ impl Sender {
                 self.torn = false;
                 Ok(())
             }
-            Ok(Err(source)) => Err(Error::Lost {
-                peer: self.peer.clone(),
-                source,
-            }),
-            Err(_) => Err(Error::Stuck {
-                peer: self.peer.clone(),
-                deadline,
-            }),
+            Ok(Err(source)) => Err(Error::Lost { peer: self.peer.clone(), source }),
+            Err(_) => Err(Error::Stuck { peer: self.peer.clone(), deadline }),
         }
     }
 
@@ -130,9 +114,7 @@ impl Sender {
         if bytes <= COPY_MAX {
             self.small.clear();
             self.small.extend_from_slice(&head);
-            parts
-                .iter()
-                .for_each(|part| self.small.extend_from_slice(part));
+            parts.iter().for_each(|part| self.small.extend_from_slice(part));
             self.writer.write_all(&self.small).await?;
         } else {
             let mut slices: Vec<IoSlice<'_>> = vec![IoSlice::new(&head)];
@@ -160,20 +142,13 @@ pub struct Receiver {
 
 impl std::fmt::Debug for Receiver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Receiver")
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
+        f.debug_struct("Receiver").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
 impl Receiver {
     pub(super) fn new(reader: Box<dyn AsyncRead + Send + Sync + Unpin>, peer: String) -> Receiver {
-        Receiver {
-            reader,
-            peer,
-            limit: MESSAGE_BYTES_DEFAULT,
-            buffer: BytesMut::new(),
-        }
+        Receiver { reader, peer, limit: MESSAGE_BYTES_DEFAULT, buffer: BytesMut::new() }
     }
 
     /// Takes messages (kind and body) of up to `bytes`, instead of [`MESSAGE_BYTES_DEFAULT`].
@@ -195,19 +170,10 @@ impl Receiver {
             }
             self.buffer.reserve(READ_BYTES);
             let read = self.reader.read_buf(&mut self.buffer).await;
-            let read = read.map_err(|source| Error::Lost {
-                peer: self.peer.clone(),
-                source,
-            })?;
+            let read = read.map_err(|source| Error::Lost { peer: self.peer.clone(), source })?;
             if read == 0 {
-                let truncated = || Error::Truncated {
-                    peer: self.peer.clone(),
-                };
-                return if self.buffer.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(truncated())
-                };
+                let truncated = || Error::Truncated { peer: self.peer.clone() };
+                return if self.buffer.is_empty() { Ok(None) } else { Err(truncated()) };
             }
         }
     }
@@ -222,16 +188,10 @@ impl Receiver {
         };
         let bytes = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
         if bytes == 0 {
-            return Err(Error::Empty {
-                peer: self.peer.clone(),
-            });
+            return Err(Error::Empty { peer: self.peer.clone() });
         }
         if bytes > self.limit {
-            return Err(Error::TooLarge {
-                peer: self.peer.clone(),
-                bytes,
-                limit: self.limit,
-            });
+            return Err(Error::TooLarge { peer: self.peer.clone(), bytes, limit: self.limit });
         }
         if self.buffer.len() - LEN_BYTES < bytes {
             return Ok(None);

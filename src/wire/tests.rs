@@ -11,11 +11,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(30);
 
 fn cluster(name: &str, secret: &str, tls: Option<TlsFiles>) -> ClusterConfig {
-    ClusterConfig {
-        name: name.to_owned(),
-        secret: Secret::new(secret),
-        tls,
-    }
+    ClusterConfig { name: name.to_owned(), secret: Secret::new(secret), tls }
 }
 
 fn member() -> Identity {
@@ -29,11 +25,8 @@ fn coordinator() -> Identity {
 }
 
 fn tls(ca: &str, own: &str) -> TlsFiles {
-    let file = |name: &str| {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("src/wire/testdata")
-            .join(name)
-    };
+    let file =
+        |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("src/wire/testdata").join(name);
     TlsFiles {
         ca: file(&format!("{ca}.pem")),
         cert: file(&format!("{own}.pem")),
@@ -76,14 +69,8 @@ async fn stranger(bytes: &[u8]) -> (TcpStream, Result<Connection, Error>) {
 #[tokio::test]
 async fn peers_meet_and_talk_both_ways() {
     let (connector, accepter) = pair().await;
-    assert_eq!(
-        (connector.peer().role, &*connector.peer().name),
-        (PeerRole::Coordinator, "c1")
-    );
-    assert_eq!(
-        (accepter.peer().role, &*accepter.peer().name),
-        (PeerRole::Member, "s1")
-    );
+    assert_eq!((connector.peer().role, &*connector.peer().name), (PeerRole::Coordinator, "c1"));
+    assert_eq!((accepter.peer().role, &*accepter.peer().name), (PeerRole::Member, "s1"));
     assert_eq!((connector.peer().version, accepter.peer().version), (1, 1));
     let (mut to, mut from) = connector.split();
     let (mut back, mut other) = accepter.split();
@@ -119,12 +106,7 @@ async fn receiving_may_be_cancelled_at_any_byte() {
     let (_back, mut other) = accepter.split();
     let sending = async move {
         for number in 0..2_000_u32 {
-            to.send(
-                50,
-                &[&number.to_le_bytes(), &vec![7; (number % 97) as usize]],
-            )
-            .await
-            .unwrap();
+            to.send(50, &[&number.to_le_bytes(), &vec![7; (number % 97) as usize]]).await.unwrap();
         }
         to
     };
@@ -153,14 +135,8 @@ async fn who_has_another_secret_gets_nothing() {
     let other = cluster("orders", "another secret, long", None);
     let other = Identity::new(&other, PeerRole::Member, "s1").unwrap();
     let (connector, accepter) = meet(other, coordinator(), PeerRole::Coordinator).await;
-    assert!(
-        matches!(connector, Err(Error::Refused { .. })),
-        "{connector:?}"
-    );
-    assert!(
-        matches!(accepter, Err(Error::BadProof { .. })),
-        "{accepter:?}"
-    );
+    assert!(matches!(connector, Err(Error::Refused { .. })), "{connector:?}");
+    assert!(matches!(accepter, Err(Error::BadProof { .. })), "{accepter:?}");
 }
 
 #[tokio::test]
@@ -168,47 +144,24 @@ async fn another_cluster_gets_nothing() {
     let other = cluster("invoices", "0123456789abcdef", None);
     let other = Identity::new(&other, PeerRole::Member, "s1").unwrap();
     let (connector, accepter) = meet(other, coordinator(), PeerRole::Coordinator).await;
-    assert!(
-        matches!(connector, Err(Error::Refused { .. })),
-        "{connector:?}"
-    );
-    assert!(
-        matches!(accepter, Err(Error::ForeignCluster { .. })),
-        "{accepter:?}"
-    );
+    assert!(matches!(connector, Err(Error::Refused { .. })), "{connector:?}");
+    assert!(matches!(accepter, Err(Error::ForeignCluster { .. })), "{accepter:?}");
 }
 
 #[tokio::test]
 async fn another_role_is_named() {
     let (connector, _) = meet(member(), coordinator(), PeerRole::Timestamp).await;
     let error = connector.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Role {
-                found: PeerRole::Coordinator,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Role { found: PeerRole::Coordinator, .. }), "{error}");
 }
 
 #[tokio::test]
 async fn garbage_is_let_go_at_once_and_sent_nothing() {
     let long = [&[255, 15][..], &[0; 5000]].concat();
-    for bytes in [
-        &b"GET / HTTP/1.1\r\n\r\n"[..],
-        &[0; 64],
-        &[255; 5000],
-        &long,
-    ] {
+    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 64], &[255; 5000], &long] {
         let start = std::time::Instant::now();
         let (mut stream, accepted) = stranger(bytes).await;
-        assert!(
-            matches!(accepted, Err(Error::Garbage { .. })),
-            "{accepted:?}"
-        );
+        assert!(matches!(accepted, Err(Error::Garbage { .. })), "{accepted:?}");
         assert!(start.elapsed() < HANDSHAKE_DEADLINE / 2);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
@@ -224,10 +177,7 @@ async fn a_silent_peer_is_dropped_at_the_deadline() {
         stream.write_all(bytes).await.unwrap();
         let incoming = listener.accept().await.unwrap();
         let accepted = incoming.handshake_within(SHORT).await;
-        assert!(
-            matches!(accepted, Err(Error::Deadline { .. })),
-            "{accepted:?}"
-        );
+        assert!(matches!(accepted, Err(Error::Deadline { .. })), "{accepted:?}");
     }
 }
 
@@ -236,10 +186,7 @@ async fn a_silent_listener_is_left_at_the_deadline() {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap().to_string();
     let connected = connect(&address, &member(), PeerRole::Coordinator, SHORT).await;
-    assert!(
-        matches!(connected, Err(Error::Deadline { .. })),
-        "{connected:?}"
-    );
+    assert!(matches!(connected, Err(Error::Deadline { .. })), "{connected:?}");
 }
 
 #[tokio::test]
@@ -271,10 +218,7 @@ async fn an_echo_proves_nothing() {
     let me = member();
     let connecting = connect(&address, &me, PeerRole::Member, DEADLINE);
     let (connected, ()) = tokio::join!(connecting, echo);
-    assert!(
-        matches!(connected, Err(Error::BadProof { .. })),
-        "{connected:?}"
-    );
+    assert!(matches!(connected, Err(Error::BadProof { .. })), "{connected:?}");
 }
 
 /// A recorded connector is of no use: the listener's nonce is fresh.
@@ -282,28 +226,20 @@ async fn an_echo_proves_nothing() {
 async fn a_replay_proves_nothing() {
     let me = member();
     let own = handshake::own_hello(&me, VERSIONS).unwrap();
-    let mut recorded = Transcript {
-        connector: own.encode(),
-        ..Transcript::default()
-    };
+    let mut recorded = Transcript { connector: own.encode(), ..Transcript::default() };
     let knock = recorded.prove(&me.secret, Step::Knock);
     recorded.listener = b"an earlier hello".to_vec();
     let proof = recorded.prove(&me.secret, Step::Connector);
     let (listener, address) = listener(coordinator()).await;
     let replaying = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        handshake::write(&mut stream, &[&own.encode(), &knock], "l")
-            .await
-            .unwrap();
+        handshake::write(&mut stream, &[&own.encode(), &knock], "l").await.unwrap();
         handshake::read(&mut stream, "l").await.unwrap();
         handshake::write(&mut stream, &[&proof], "l").await.unwrap();
     };
     let accepting = async { listener.accept().await.unwrap().handshake().await };
     let (accepted, ()) = tokio::join!(accepting, replaying);
-    assert!(
-        matches!(accepted, Err(Error::BadProof { .. })),
-        "{accepted:?}"
-    );
+    assert!(matches!(accepted, Err(Error::BadProof { .. })), "{accepted:?}");
 }
 
 #[tokio::test]
@@ -311,17 +247,12 @@ async fn both_sides_name_a_missing_common_version() {
     let me = member();
     let newer = Versions { least: 7, most: 9 };
     let hello: Hello = handshake::own_hello(&me, newer).unwrap();
-    let transcript = Transcript {
-        connector: hello.encode(),
-        ..Transcript::default()
-    };
+    let transcript = Transcript { connector: hello.encode(), ..Transcript::default() };
     let knock = transcript.prove(&me.secret, Step::Knock);
     let (listener, address) = listener(coordinator()).await;
     let connecting = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        handshake::write(&mut stream, &[&hello.encode(), &knock], "l")
-            .await
-            .unwrap();
+        handshake::write(&mut stream, &[&hello.encode(), &knock], "l").await.unwrap();
         let answer = handshake::read(&mut stream, "l").await.unwrap();
         Hello::decode(&answer).unwrap().versions
     };
@@ -341,17 +272,7 @@ async fn an_oversized_message_ends_the_connection_without_being_read() {
     to.send(33, &[&[0; 10]]).await.unwrap();
     assert!(other.next().await.unwrap().is_some());
     let refused = other.next().await;
-    assert!(
-        matches!(
-            refused,
-            Err(Error::TooLarge {
-                bytes: 11,
-                limit: 10,
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(Error::TooLarge { bytes: 11, limit: 10, .. })), "{refused:?}");
 }
 
 #[tokio::test]
@@ -360,10 +281,7 @@ async fn a_message_cut_off_is_an_error() {
     let mut receiver = Receiver::new(Box::new(reader), "p".to_owned());
     writer.write_all(&[5, 0, 0, 0, 33, 1]).await.unwrap();
     drop(writer);
-    assert!(matches!(
-        receiver.next().await,
-        Err(Error::Truncated { .. })
-    ));
+    assert!(matches!(receiver.next().await, Err(Error::Truncated { .. })));
     let (reader, mut writer) = tokio::io::duplex(64);
     let mut receiver = Receiver::new(Box::new(reader), "p".to_owned());
     writer.write_all(&[0, 0, 0, 0]).await.unwrap();
@@ -375,14 +293,8 @@ async fn a_peer_that_does_not_read_holds_no_sender() {
     let (writer, _reader) = tokio::io::duplex(64);
     let sender = Sender::new(Box::new(writer), "p".to_owned());
     let mut sender = sender.with_deadline(SHORT);
-    assert!(matches!(
-        sender.send(33, &[&[0; 100]]).await,
-        Err(Error::Stuck { .. })
-    ));
-    assert!(matches!(
-        sender.send(33, &[]).await,
-        Err(Error::Torn { .. })
-    ));
+    assert!(matches!(sender.send(33, &[&[0; 100]]).await, Err(Error::Stuck { .. })));
+    assert!(matches!(sender.send(33, &[]).await, Err(Error::Torn { .. })));
 }
 
 #[tokio::test]
@@ -391,10 +303,7 @@ async fn a_cancelled_send_ends_the_sender() {
     let mut sender = Sender::new(Box::new(writer), "p".to_owned());
     let sent = tokio::time::timeout(Duration::from_millis(1), sender.send(33, &[&[0; 100]])).await;
     assert!(sent.is_err());
-    assert!(matches!(
-        sender.send(33, &[]).await,
-        Err(Error::Torn { .. })
-    ));
+    assert!(matches!(sender.send(33, &[]).await, Err(Error::Torn { .. })));
 }
 
 fn with_tls(role: PeerRole, ca: &str, own: &str) -> Identity {
@@ -422,15 +331,9 @@ async fn tls_of_another_authority_is_refused_by_either_side() {
     // A connector without the cluster's certificate that trusts anything would look like this.
     let thief = with_tls(PeerRole::Coordinator, "ca", "foreign");
     let (_, accepted) = meet(thief.clone(), good(), PeerRole::Coordinator).await;
-    assert!(
-        matches!(accepted, Err(Error::TlsHandshake { .. })),
-        "{accepted:?}"
-    );
+    assert!(matches!(accepted, Err(Error::TlsHandshake { .. })), "{accepted:?}");
     let (connected, _) = meet(good(), thief, PeerRole::Coordinator).await;
-    assert!(
-        matches!(connected, Err(Error::TlsHandshake { .. })),
-        "{connected:?}"
-    );
+    assert!(matches!(connected, Err(Error::TlsHandshake { .. })), "{connected:?}");
 }
 
 #[tokio::test]
@@ -439,36 +342,18 @@ async fn tls_and_plain_do_not_meet() {
     let (connected, accepted) = meet(member(), secure(), PeerRole::Coordinator).await;
     assert!(connected.is_err() && matches!(accepted, Err(Error::TlsHandshake { .. })));
     let (connected, accepted) = meet(secure(), coordinator(), PeerRole::Coordinator).await;
-    assert!(
-        matches!(connected, Err(Error::TlsHandshake { .. })),
-        "{connected:?}"
-    );
-    assert!(
-        matches!(accepted, Err(Error::Garbage { .. })),
-        "{accepted:?}"
-    );
+    assert!(matches!(connected, Err(Error::TlsHandshake { .. })), "{connected:?}");
+    assert!(matches!(accepted, Err(Error::Garbage { .. })), "{accepted:?}");
 }
 
 #[test]
 fn unusable_tls_files_are_named() {
     let load = |files: TlsFiles| TlsMaterial::load(&files).unwrap_err().to_string();
-    let missing = load(TlsFiles {
-        ca: "/nowhere/ca.pem".into(),
-        ..tls("ca", "member")
-    });
+    let missing = load(TlsFiles { ca: "/nowhere/ca.pem".into(), ..tls("ca", "member") });
     assert!(missing.contains("/nowhere/ca.pem"), "{missing}");
-    let empty = load(TlsFiles {
-        cert: tls("ca", "member").key,
-        ..tls("ca", "member")
-    });
-    assert!(
-        empty.contains("member.key") && empty.contains("no certificate"),
-        "{empty}"
-    );
-    let mixed = load(TlsFiles {
-        key: tls("ca", "foreign").key,
-        ..tls("ca", "member")
-    });
+    let empty = load(TlsFiles { cert: tls("ca", "member").key, ..tls("ca", "member") });
+    assert!(empty.contains("member.key") && empty.contains("no certificate"), "{empty}");
+    let mixed = load(TlsFiles { key: tls("ca", "foreign").key, ..tls("ca", "member") });
     assert!(mixed.contains("do not work together"), "{mixed}");
 }
 

@@ -60,10 +60,7 @@ impl TlsMaterial {
             .with_custom_certificate_verifier(Arc::new(servers))
             .with_client_auth_cert(chain, key)
             .map_err(Error::TlsSetup)?;
-        Ok(TlsMaterial {
-            client: Arc::new(client),
-            server: Arc::new(server),
-        })
+        Ok(TlsMaterial { client: Arc::new(client), server: Arc::new(server) })
     }
 }
 
@@ -79,11 +76,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 }
 
 fn bad_file(file: &Path, problem: &dyn std::fmt::Display, wanted: &'static str) -> Error {
-    Error::TlsFile {
-        file: file.to_owned(),
-        problem: problem.to_string(),
-        wanted,
-    }
+    Error::TlsFile { file: file.to_owned(), problem: problem.to_string(), wanted }
 }
 
 /// Everything that rustls checks except that the certificate names the host.
@@ -112,8 +105,7 @@ impl ServerCertVerifier for AnyName {
     ) -> Result<ServerCertVerified, rustls::Error> {
         use rustls::Error::InvalidCertificate;
         let verified =
-            self.0
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+            self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
             // Looked at last, after chain, dates and usage held.
             Err(InvalidCertificate(

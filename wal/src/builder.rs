@@ -68,31 +68,19 @@ impl FrameBuilder {
     pub fn push(&mut self, timestamp: Timestamp, body: &Body) -> Result<(), Error> {
         let content = Content::of(body);
         if let Some(previous) = self.last.filter(|&last| timestamp <= last) {
-            return Err(Error::Refused(Fault::Timestamp {
-                previous,
-                found: timestamp,
-            }));
+            return Err(Error::Refused(Fault::Timestamp { previous, found: timestamp }));
         }
         if self.count > 0 && matches!(content, Content::EpochStart(_)) {
             let what = "place: an epoch starts a frame";
-            return Err(Error::Refused(Fault::Record {
-                index: self.count,
-                what,
-            }));
+            return Err(Error::Refused(Fault::Record { index: self.count, what }));
         }
         if !content.texts_fit() {
             let what = "text: too long";
-            return Err(Error::Refused(Fault::Record {
-                index: self.count,
-                what,
-            }));
+            return Err(Error::Refused(Fault::Record { index: self.count, what }));
         }
         if self.count == MAX_FRAME_RECORDS {
             let found = u64::from(self.count) + 1;
-            return Err(Error::Refused(Fault::Bounds {
-                what: "record count",
-                found,
-            }));
+            return Err(Error::Refused(Fault::Bounds { what: "record count", found }));
         }
         let bytes = self.raw.len() as u64 + record_bound(&content);
         let limit = u64::from(MAX_FRAME_RAW);
@@ -114,10 +102,7 @@ impl FrameBuilder {
     /// [`Error::Refused`] where nothing was pushed.
     pub fn seal(&mut self, epoch: Epoch, first_lsn: Lsn, prev_chain: u32) -> Result<Frame, Error> {
         let (Some(first_timestamp), Some(last_timestamp)) = (self.first, self.last) else {
-            return Err(Error::Refused(Fault::Bounds {
-                what: "record count",
-                found: 0,
-            }));
+            return Err(Error::Refused(Fault::Bounds { what: "record count", found: 0 }));
         };
         let chain = chain(prev_chain, epoch, first_lsn, &self.raw);
         let (codec, body) = self.compressor.compress(&self.raw);

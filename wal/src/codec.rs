@@ -59,11 +59,7 @@ pub(crate) trait Sink {
                 self.block(tag.as_bytes());
                 self.varint(*number);
             }
-            Some(Gtid::Mariadb {
-                domain,
-                server,
-                sequence,
-            }) => {
+            Some(Gtid::Mariadb { domain, server, sequence }) => {
                 self.u8(2);
                 self.varint(u64::from(*domain));
                 self.varint(u64::from(*server));
@@ -108,10 +104,7 @@ pub(crate) struct Place<'a> {
 
 impl<'a> Place<'a> {
     pub fn of(position: &'a BinlogPosition) -> Place<'a> {
-        Place {
-            file: &position.file,
-            offset: position.offset,
-        }
+        Place { file: &position.file, offset: position.offset }
     }
 
     pub fn position(self) -> BinlogPosition {
@@ -217,10 +210,7 @@ impl<'a> Input<'a> {
     }
 
     pub fn position(&mut self, what: Bad) -> Result<Place<'a>, Bad> {
-        Ok(Place {
-            file: self.text(what)?,
-            offset: self.varint(what)?,
-        })
+        Ok(Place { file: self.text(what)?, offset: self.varint(what)? })
     }
 
     pub fn gtid(&mut self) -> Result<Option<Gtid>, Bad> {

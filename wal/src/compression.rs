@@ -92,11 +92,7 @@ pub(crate) struct Compressor {
 
 impl Compressor {
     pub fn new() -> Compressor {
-        Compressor {
-            small: CompressTable::small(),
-            large: CompressTable::large(),
-            out: Vec::new(),
-        }
+        Compressor { small: CompressTable::small(), large: CompressTable::large(), out: Vec::new() }
     }
 
     /// What to store for `raw`, and how. The same input gives the same bytes, whatever came before.
@@ -105,11 +101,7 @@ impl Compressor {
         if self.out.len() < bound {
             self.out.resize(bound, 0);
         }
-        let table = if raw.len() < SMALL_INPUT {
-            &mut self.small
-        } else {
-            &mut self.large
-        };
+        let table = if raw.len() < SMALL_INPUT { &mut self.small } else { &mut self.large };
         match compress_into_with_table(raw, &mut self.out, table) {
             Ok(length) if length < raw.len() => match self.out.get(..length) {
                 Some(body) => (Codec::Lz4, body),

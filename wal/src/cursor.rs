@@ -41,13 +41,7 @@ enum Limit {
 impl Cursor {
     pub(crate) fn new(shared: Arc<Shared>, from: Lsn) -> Cursor {
         let generation = shared.read().generation;
-        Cursor {
-            shared,
-            next: from,
-            generation,
-            open: None,
-            behind: None,
-        }
+        Cursor { shared, next: from, generation, open: None, behind: None }
     }
 
     /// Number of the first record of the frame that comes next (of the first call: the record that
@@ -166,19 +160,13 @@ impl Cursor {
         };
         let index = view.segment_of(self.next).ok_or(Error::Gone { first })?;
         let segment = view.segments.get(index).ok_or(Error::Gone { first })?;
-        let hint = if index + 1 == view.segments.len() {
-            view.hint(self.next)
-        } else {
-            None
-        };
+        let hint = if index + 1 == view.segments.len() { view.hint(self.next) } else { None };
         Ok((segment.clone(), hint))
     }
 
     /// Segment file and offset of the frame that comes next, where one is open.
     pub fn place(&self) -> Option<(&Path, u64)> {
-        self.open
-            .as_ref()
-            .map(|open| (open.source.path(), open.offset))
+        self.open.as_ref().map(|open| (open.source.path(), open.offset))
     }
 
     /// The last record returned.
@@ -191,10 +179,7 @@ fn limit(shared: &Shared, open: &Open) -> Limit {
     let view = shared.read();
     match view.segments.last() {
         Some(newest) if newest.header.base == open.base => Limit::At(newest.end),
-        _ => match view
-            .segment_of(open.base)
-            .and_then(|index| view.segments.get(index))
-        {
+        _ => match view.segment_of(open.base).and_then(|index| view.segments.get(index)) {
             Some(segment) if segment.header.base == open.base && open.offset < segment.end => {
                 Limit::At(segment.end)
             }
@@ -208,10 +193,7 @@ fn continues(behind: &Link, link: &Link) -> Result<(), Fault> {
     if behind.chain == link.chain {
         Ok(())
     } else {
-        Err(Fault::Chain {
-            expected: behind.chain,
-            found: link.chain,
-        })
+        Err(Fault::Chain { expected: behind.chain, found: link.chain })
     }
 }
 
@@ -231,10 +213,7 @@ impl Open {
         self.offset = offset;
         let header = self.header(limit)?;
         self.link = Link {
-            last: header.first_lsn.previous().map(|lsn| LogPoint {
-                epoch: header.epoch,
-                lsn,
-            }),
+            last: header.first_lsn.previous().map(|lsn| LogPoint { epoch: header.epoch, lsn }),
             chain: header.prev_chain,
             timestamp: None,
         };

@@ -20,20 +20,15 @@ pub(crate) fn open_writable(path: &Path) -> Result<File, Error> {
 }
 
 pub(crate) fn length(file: &File, path: &Path) -> Result<u64, Error> {
-    Ok(file
-        .metadata()
-        .map_err(|source| Error::io("read", path, source))?
-        .len())
+    Ok(file.metadata().map_err(|source| Error::io("read", path, source))?.len())
 }
 
 pub(crate) fn set_length(file: &File, path: &Path, bytes: u64) -> Result<(), Error> {
-    file.set_len(bytes)
-        .map_err(|source| Error::io("resize", path, source))
+    file.set_len(bytes).map_err(|source| Error::io("resize", path, source))
 }
 
 pub(crate) fn read_at(file: &File, path: &Path, into: &mut [u8], offset: u64) -> Result<(), Error> {
-    file.read_exact_at(into, offset)
-        .map_err(|source| Error::io("read", path, source))
+    file.read_exact_at(into, offset).map_err(|source| Error::io("read", path, source))
 }
 
 pub(crate) fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<(), Error> {
@@ -45,8 +40,7 @@ pub(crate) fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> R
             return Err(Error::io("write", path, error));
         }
     };
-    file.write_all_at(bytes, offset)
-        .map_err(|source| Error::io("write", path, source))
+    file.write_all_at(bytes, offset).map_err(|source| Error::io("write", path, source))
 }
 
 /// Data, and what is needed to read it back; not the times of the file.
@@ -82,12 +76,8 @@ pub(crate) fn prepare(
     temporary.push(".");
     temporary.push(TEMPORARY);
     let temporary = PathBuf::from(temporary);
-    let made = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&temporary);
+    let made =
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&temporary);
     let file = made.map_err(|source| Error::io("create", &temporary, source))?;
     let filled = fill(&file, &temporary).and_then(|()| sync_all(&file, &temporary));
     match filled {
@@ -137,10 +127,6 @@ pub(crate) mod faults {
     }
 
     pub fn sync() -> io::Result<()> {
-        if SYNC_FAILS.get() {
-            Err(io::Error::other("planted"))
-        } else {
-            Ok(())
-        }
+        if SYNC_FAILS.get() { Err(io::Error::other("planted")) } else { Ok(()) }
     }
 }

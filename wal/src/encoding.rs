@@ -26,10 +26,7 @@ pub(crate) const MIN_RECORD: u64 = 3;
 pub(crate) enum Content<'a> {
     Transaction(Head<'a>),
     EpochStart(Start<'a>),
-    FormatDescription {
-        position: Place<'a>,
-        event: &'a [u8],
-    },
+    FormatDescription { position: Place<'a>, event: &'a [u8] },
     Heartbeat(Timestamp),
     Membership(&'a [u8]),
     Chunk(&'a [u8]),
@@ -68,9 +65,7 @@ pub(crate) fn put_record(
     timestamp: Timestamp,
     content: &Content<'_>,
 ) {
-    let difference = timestamp
-        .bits()
-        .saturating_sub(since.map_or(0, Timestamp::bits));
+    let difference = timestamp.bits().saturating_sub(since.map_or(0, Timestamp::bits));
     let mut length = Count::default();
     put_inner(&mut length, difference, content);
     out.varint(length.0 as u64);
@@ -156,9 +151,7 @@ pub(crate) fn take_record<'a>(
         return Err("timestamp");
     }
     let timestamp = since.map_or(0, Timestamp::bits).checked_add(difference);
-    let timestamp = timestamp
-        .and_then(Timestamp::from_bits)
-        .ok_or("timestamp")?;
+    let timestamp = timestamp.and_then(Timestamp::from_bits).ok_or("timestamp")?;
     Ok((timestamp, take_content(inner, kind)?))
 }
 
@@ -195,18 +188,11 @@ fn take_head(mut inner: Input<'_>) -> Result<Head<'_>, Bad> {
     let class = class_of(code & !SAME_FILE)?;
     let start = inner.position("start position")?;
     let same_file = code & SAME_FILE != 0;
-    let file = if same_file {
-        start.file
-    } else {
-        inner.text("end position")?
-    };
+    let file = if same_file { start.file } else { inner.text("end position")? };
     Ok(Head {
         class,
         start,
-        end: Place {
-            file,
-            offset: inner.varint("end position")?,
-        },
+        end: Place { file, offset: inner.varint("end position")? },
         gtid: inner.gtid()?.map(Cow::Owned),
         commit_micros: inner.u64("commit time")?.cast_signed(),
         end_crc: inner.u32("end checksum")?,
@@ -229,10 +215,7 @@ impl<'a> Content<'a> {
 
     /// Does it say in which format the events behind it are?
     pub fn sets_format(&self) -> bool {
-        matches!(
-            self,
-            Content::EpochStart(_) | Content::FormatDescription { .. }
-        )
+        matches!(self, Content::EpochStart(_) | Content::FormatDescription { .. })
     }
 
     pub fn of(body: &'a Body) -> Content<'a> {
@@ -248,10 +231,9 @@ impl<'a> Content<'a> {
                 end_crc: start.end_crc,
                 format_description: &start.format_description,
             }),
-            Body::FormatDescription { position, event } => Content::FormatDescription {
-                position: Place::of(position),
-                event,
-            },
+            Body::FormatDescription { position, event } => {
+                Content::FormatDescription { position: Place::of(position), event }
+            }
             Body::Heartbeat { closed } => Content::Heartbeat(*closed),
             Body::Membership(bytes) => Content::Membership(bytes),
             Body::Chunk(bytes) => Content::Chunk(bytes),

@@ -124,19 +124,12 @@ impl Error {
     }
 
     pub(crate) fn sync(path: &Path, source: io::Error) -> Error {
-        Error::Sync {
-            path: path.to_owned(),
-            source,
-        }
+        Error::Sync { path: path.to_owned(), source }
     }
 
     pub(crate) fn damaged(path: &Path, offset: u64, fault: Fault) -> Error {
         let segment = path.file_name().unwrap_or(path.as_os_str());
-        Error::Damaged {
-            segment: segment.to_string_lossy().into_owned(),
-            offset,
-            fault,
-        }
+        Error::Damaged { segment: segment.to_string_lossy().into_owned(), offset, fault }
     }
 }
 

@@ -49,8 +49,7 @@ impl LogReader {
                 )
             }
             Find::Gtid(wanted) => self.newest(&bases, |seen| {
-                seen.head()
-                    .is_some_and(|head| head.gtid.as_deref() == Some(wanted))
+                seen.head().is_some_and(|head| head.gtid.as_deref() == Some(wanted))
             }),
             Find::Position(wanted) => self.newest(&bases, |seen| seen.covers(wanted)),
             Find::WallClock(wanted) => self.find_time(&bases, *wanted),
@@ -70,11 +69,7 @@ impl LogReader {
             let Some(&(base, _)) = bases.get(middle) else {
                 break;
             };
-            if self.starts_late(base, wanted)? {
-                high = middle
-            } else {
-                low = middle
-            }
+            if self.starts_late(base, wanted)? { high = middle } else { low = middle }
         }
         self.first_from(bases.get(low).map(|(base, _)| *base), |_| true, late)
     }
@@ -170,10 +165,7 @@ fn first_in(
     is_it: &mut impl FnMut(&Seen<'_>) -> bool,
 ) -> Result<Option<Lsn>, Error> {
     let header = frame.header();
-    let raw = header
-        .codec
-        .expand(&frame.stored_body(), header.raw_len)
-        .map_err(Error::BadFrame)?;
+    let raw = header.codec.expand(&frame.stored_body(), header.raw_len).map_err(Error::BadFrame)?;
     let mut found = None;
     let visited = visit(header, &raw, |lsn, timestamp, content| {
         if found.is_none() && is_it(&Seen { timestamp, content }) {

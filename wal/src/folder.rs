@@ -89,39 +89,23 @@ fn parse_identity(bytes: &[u8]) -> Result<Identity, Fault> {
     let cluster = ClusterId::from_bytes(input.id("cluster").map_err(Fault::Field)?);
     let incarnation = Incarnation::from_bytes(input.id("incarnation").map_err(Fault::Field)?);
     input.end("identity").map_err(Fault::Field)?;
-    Ok(Identity {
-        cluster,
-        incarnation,
-    })
+    Ok(Identity { cluster, incarnation })
 }
 
 /// `bytes` without the CRC32 that ends them.
 fn checked<'a>(bytes: &'a [u8], what: &'static str) -> Result<&'a [u8], Fault> {
     let found = bytes.len() as u64;
-    let (checked, crc) = bytes
-        .split_last_chunk::<4>()
-        .ok_or(Fault::Short { expected: 4, found })?;
+    let (checked, crc) =
+        bytes.split_last_chunk::<4>().ok_or(Fault::Short { expected: 4, found })?;
     let (expected, found) = (crc32fast::hash(checked), u32::from_le_bytes(*crc));
-    if expected == found {
-        Ok(checked)
-    } else {
-        Err(Fault::Checksum {
-            what,
-            expected,
-            found,
-        })
-    }
+    if expected == found { Ok(checked) } else { Err(Fault::Checksum { what, expected, found }) }
 }
 
 /// Keeps every other writer out for as long as the file lives; the system lets go when a process
 /// dies.
 pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join(LOCK);
-    let opened = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
+    let opened = File::options().create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(|source| Error::io("open", &path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -137,9 +121,7 @@ pub(crate) fn segments(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// Removes what was being made when the last writer ended.
 pub(crate) fn remove_temporaries(dir: &Path) -> Result<(), Error> {
-    with_extension(dir, disk::TEMPORARY)?
-        .iter()
-        .try_for_each(|path| disk::remove(path))
+    with_extension(dir, disk::TEMPORARY)?.iter().try_for_each(|path| disk::remove(path))
 }
 
 fn with_extension(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {

@@ -69,10 +69,7 @@ impl FrameHeader {
 
     /// Its last record's place.
     pub fn last(&self) -> LogPoint {
-        LogPoint {
-            epoch: self.epoch,
-            lsn: self.last_lsn(),
-        }
+        LogPoint { epoch: self.epoch, lsn: self.last_lsn() }
     }
 
     /// Bytes of the whole frame.
@@ -86,25 +83,16 @@ impl FrameHeader {
     /// What is wrong. A header that is returned promises lengths that are safe to allocate.
     pub fn decode(bytes: &[u8]) -> Result<FrameHeader, Fault> {
         let Some((bytes, _)) = bytes.split_first_chunk::<{ Self::LEN }>() else {
-            return Err(Fault::Short {
-                expected: Self::LEN as u64,
-                found: bytes.len() as u64,
-            });
+            return Err(Fault::Short { expected: Self::LEN as u64, found: bytes.len() as u64 });
         };
         let (checked, crc) = bytes.split_at(Self::CHECKED);
         if checked.get(..2) != Some(&MAGIC.to_le_bytes()) {
             return Err(Fault::Magic("frame"));
         }
         let expected = crc32fast::hash(checked);
-        let found = Input::new(crc)
-            .u32("header checksum")
-            .map_err(Fault::Field)?;
+        let found = Input::new(crc).u32("header checksum").map_err(Fault::Field)?;
         if expected != found {
-            return Err(Fault::Checksum {
-                what: "header",
-                expected,
-                found,
-            });
+            return Err(Fault::Checksum { what: "header", expected, found });
         }
         Self::fields(Input::new(checked))?.bounded()
     }
@@ -137,15 +125,9 @@ impl FrameHeader {
     }
 
     fn bounded(self) -> Result<FrameHeader, Fault> {
-        let bounds = |what, found: u32| Fault::Bounds {
-            what,
-            found: u64::from(found),
-        };
+        let bounds = |what, found: u32| Fault::Bounds { what, found: u64::from(found) };
         let most_records = u64::from(self.raw_len) / MIN_RECORD;
-        let ends = self
-            .first_lsn
-            .get()
-            .checked_add(u64::from(self.record_count));
+        let ends = self.first_lsn.get().checked_add(u64::from(self.record_count));
         if self.raw_len > MAX_FRAME_RAW {
             return Err(bounds("raw length", self.raw_len));
         }
@@ -177,13 +159,7 @@ impl FrameHeader {
         out.u32(self.record_count);
         out.u64(self.first_timestamp.bits());
         out.u64(self.last_timestamp.bits());
-        for field in [
-            self.raw_len,
-            self.body_len,
-            self.prev_chain,
-            self.chain,
-            self.body_crc,
-        ] {
+        for field in [self.raw_len, self.body_len, self.prev_chain, self.chain, self.body_crc] {
             out.u32(field);
         }
         let crc = crc32fast::hash(&out);
@@ -247,25 +223,13 @@ impl Frame {
         let body = bytes.get(FrameHeader::LEN..).unwrap_or_default();
         let expected = crc32fast::hash(body);
         if expected != header.body_crc {
-            return Err(Fault::Checksum {
-                what: "body",
-                expected,
-                found: header.body_crc,
-            });
+            return Err(Fault::Checksum { what: "body", expected, found: header.body_crc });
         }
-        Ok(Frame {
-            header,
-            bytes,
-            trace: None,
-        })
+        Ok(Frame { header, bytes, trace: None })
     }
 
     pub(crate) fn built(header: FrameHeader, bytes: Bytes, trace: Trace) -> Frame {
-        Frame {
-            header,
-            bytes,
-            trace: Some(std::sync::Arc::new(trace)),
-        }
+        Frame { header, bytes, trace: Some(std::sync::Arc::new(trace)) }
     }
 
     pub(crate) fn trace(&self) -> Option<&Trace> {
@@ -302,19 +266,12 @@ impl Frame {
     }
 
     pub(crate) fn decode_records(&self) -> Result<Vec<Record>, Fault> {
-        let raw = self
-            .header
-            .codec
-            .expand(&self.stored_body(), self.header.raw_len)?;
+        let raw = self.header.codec.expand(&self.stored_body(), self.header.raw_len)?;
         let count = usize::try_from(self.header.record_count).unwrap_or(usize::MAX);
         // The count is bounded by the body, but a record takes more memory than its 3 bytes may.
         let mut records = Vec::with_capacity(count.min(4096));
         visit(&self.header, &raw, |lsn, timestamp, content| {
-            records.push(Record {
-                lsn,
-                timestamp,
-                body: content.body(&raw),
-            });
+            records.push(Record { lsn, timestamp, body: content.body(&raw) });
         })?;
         Ok(records)
     }
@@ -328,10 +285,7 @@ pub(crate) fn visit<'a>(
 ) -> Result<(), Fault> {
     let expected = chain(header.prev_chain, header.epoch, header.first_lsn, raw);
     if expected != header.chain {
-        return Err(Fault::Chain {
-            expected,
-            found: header.chain,
-        });
+        return Err(Fault::Chain { expected, found: header.chain });
     }
     let mut input = Input::new(raw);
     let mut since = None;

@@ -43,11 +43,7 @@ impl fmt::Display for Gtid {
                 }
                 write!(f, ":{number}")
             }
-            Gtid::Mariadb {
-                domain,
-                server,
-                sequence,
-            } => {
+            Gtid::Mariadb { domain, server, sequence } => {
                 write!(f, "{domain}-{server}-{sequence}")
             }
         }
@@ -63,11 +59,7 @@ impl FromStr for Gtid {
     type Err = BadGtid;
 
     fn from_str(text: &str) -> Result<Gtid, BadGtid> {
-        let parsed = if text.contains(':') {
-            parse_mysql(text)
-        } else {
-            parse_mariadb(text)
-        };
+        let parsed = if text.contains(':') { parse_mysql(text) } else { parse_mariadb(text) };
         parsed.ok_or_else(|| BadGtid(text.to_owned()))
     }
 }
@@ -84,11 +76,7 @@ fn parse_mysql(text: &str) -> Option<Gtid> {
         return None;
     }
     let number = number.parse().ok().filter(|&number| number > 0)?;
-    Some(Gtid::Mysql {
-        uuid,
-        tag: tag.to_owned(),
-        number,
-    })
+    Some(Gtid::Mysql { uuid, tag: tag.to_owned(), number })
 }
 
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
@@ -121,8 +109,6 @@ impl Serialize for Gtid {
 
 impl<'de> Deserialize<'de> for Gtid {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Gtid, D::Error> {
-        String::deserialize(from)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -16,16 +16,8 @@ impl Link {
     /// In front of a segment's first frame.
     pub fn before(header: &SegmentHeader) -> Link {
         let lsn = header.base.previous();
-        let last = header
-            .before
-            .epoch
-            .zip(lsn)
-            .map(|(epoch, lsn)| LogPoint { epoch, lsn });
-        Link {
-            last,
-            chain: header.before.chain,
-            timestamp: header.before.timestamp,
-        }
+        let last = header.before.epoch.zip(lsn).map(|(epoch, lsn)| LogPoint { epoch, lsn });
+        Link { last, chain: header.before.chain, timestamp: header.before.timestamp }
     }
 
     /// Number of the record that comes next.
@@ -37,28 +29,18 @@ impl Link {
     pub fn check(&self, frame: &FrameHeader) -> Result<(), Fault> {
         let expected = self.next();
         if frame.first_lsn != expected {
-            return Err(Fault::Lsn {
-                expected,
-                found: frame.first_lsn,
-            });
+            return Err(Fault::Lsn { expected, found: frame.first_lsn });
         }
         if let Some(last) = self.last.filter(|last| frame.epoch < last.epoch) {
-            return Err(Fault::Epoch {
-                expected: last.epoch,
-                found: frame.epoch,
-            });
+            return Err(Fault::Epoch { expected: last.epoch, found: frame.epoch });
         }
         if frame.prev_chain != self.chain {
-            return Err(Fault::Chain {
-                expected: self.chain,
-                found: frame.prev_chain,
-            });
+            return Err(Fault::Chain { expected: self.chain, found: frame.prev_chain });
         }
         match self.timestamp {
-            Some(previous) if frame.first_timestamp <= previous => Err(Fault::Timestamp {
-                previous,
-                found: frame.first_timestamp,
-            }),
+            Some(previous) if frame.first_timestamp <= previous => {
+                Err(Fault::Timestamp { previous, found: frame.first_timestamp })
+            }
             _ => Ok(()),
         }
     }
@@ -66,10 +48,7 @@ impl Link {
     /// Is this frame the next one in a segment of `epoch`?
     pub fn check_in(&self, epoch: Epoch, frame: &FrameHeader) -> Result<(), Fault> {
         if frame.epoch != epoch {
-            return Err(Fault::Epoch {
-                expected: epoch,
-                found: frame.epoch,
-            });
+            return Err(Fault::Epoch { expected: epoch, found: frame.epoch });
         }
         self.check(frame)
     }

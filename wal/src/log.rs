@@ -24,9 +24,7 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> LogOptions {
-        LogOptions {
-            segment_bytes: 64 << 20,
-        }
+        LogOptions { segment_bytes: 64 << 20 }
     }
 }
 
@@ -75,13 +73,7 @@ impl Log {
         incarnation: Incarnation,
         options: LogOptions,
     ) -> Result<Log, Error> {
-        folder::create(
-            dir,
-            Identity {
-                cluster,
-                incarnation,
-            },
-        )?;
+        folder::create(dir, Identity { cluster, incarnation })?;
         Log::open(dir, options)
     }
 
@@ -103,9 +95,7 @@ impl Log {
             None => None,
         };
         let (scan, live) = scanned.map_or((None, None), |(scan, live)| (Some(scan), Some(live)));
-        let link = scan
-            .as_ref()
-            .map_or_else(|| empty_link(identity.cluster), |scan| scan.link);
+        let link = scan.as_ref().map_or_else(|| empty_link(identity.cluster), |scan| scan.link);
         let view = recover::view(segments, scan.as_ref());
         let mut log = Log {
             dir: dir.to_owned(),
@@ -161,10 +151,7 @@ impl Log {
     }
 
     fn write(&mut self, frame: &Frame) -> Result<(), Error> {
-        let live = self
-            .live
-            .as_mut()
-            .expect("`append` has made sure of a segment");
+        let live = self.live.as_mut().expect("`append` has made sure of a segment");
         if let Err(error) = disk::write_at(&live.file, &live.path, frame.bytes(), live.end) {
             return Err(self.undo_write(error));
         }
@@ -172,9 +159,7 @@ impl Log {
         live.end += frame.header().frame_len();
         live.empty = false;
         self.link.pass(frame.header());
-        self.shared
-            .write()
-            .grew(frame.header().first_lsn, offset, live.end, frame.last());
+        self.shared.write().grew(frame.header().first_lsn, offset, live.end, frame.last());
         Ok(())
     }
 
@@ -224,23 +209,10 @@ impl Log {
         let mut view = self.shared.write();
         // An empty segment has just been replaced by rename.
         view.segments.retain(|segment| segment.header.base != base);
-        view.segments.push(Segment {
-            header,
-            path: path.clone(),
-            end,
-            sealed: false,
-        });
+        view.segments.push(Segment { header, path: path.clone(), end, sealed: false });
         view.index.clear();
         drop(view);
-        self.live = Some(Live {
-            file,
-            path,
-            base,
-            epoch,
-            end,
-            capacity,
-            empty: true,
-        });
+        self.live = Some(Live { file, path, base, epoch, end, capacity, empty: true });
         Ok(())
     }
 
@@ -250,19 +222,13 @@ impl Log {
         let Some(live) = self.live.as_mut() else {
             let view = self.shared.read();
             let newest = view.segments.last();
-            return Ok((
-                newest.map(|newest| newest.header.base),
-                newest.map_or(0, |one| one.end),
-            ));
+            return Ok((newest.map(|newest| newest.header.base), newest.map_or(0, |one| one.end)));
         };
         if live.empty {
             // It will be replaced; what counts is the one before it.
             let view = self.shared.read();
             let before = view.segments.last().map(|newest| newest.header.before);
-            return Ok((
-                before.and_then(|one| one.base),
-                before.map_or(0, |one| one.bytes),
-            ));
+            return Ok((before.and_then(|one| one.base), before.map_or(0, |one| one.bytes)));
         }
         live.capacity = live.end;
         let sealed = disk::set_length(&live.file, &live.path, live.end)
@@ -303,11 +269,7 @@ impl Log {
     }
 
     pub(crate) fn usable(&self) -> Result<(), Error> {
-        if self.poisoned {
-            Err(Error::Poisoned(self.dir.clone()))
-        } else {
-            Ok(())
-        }
+        if self.poisoned { Err(Error::Poisoned(self.dir.clone())) } else { Ok(()) }
     }
 
     pub(crate) fn poison(&mut self, error: Error) -> Error {
@@ -316,11 +278,7 @@ impl Log {
     }
 
     pub(crate) fn poison_unless_full(&mut self, error: Error) -> Error {
-        if matches!(error, Error::Full { .. }) {
-            error
-        } else {
-            self.poison(error)
-        }
+        if matches!(error, Error::Full { .. }) { error } else { self.poison(error) }
     }
 
     /// The last record written; `None` in an empty log.
@@ -378,11 +336,7 @@ impl Log {
 /// In front of the first frame: the chain starts from the cluster, so that another cluster's first
 /// frame is refused.
 pub(crate) fn empty_link(cluster: ClusterId) -> Link {
-    Link {
-        last: None,
-        chain: crc32fast::hash(cluster.bytes()),
-        timestamp: None,
-    }
+    Link { last: None, chain: crc32fast::hash(cluster.bytes()), timestamp: None }
 }
 
 /// Scans the newest segment, cuts a torn tail, and opens it for writing.

@@ -24,10 +24,7 @@ impl BinlogPosition {
 
     /// A position in `file`.
     pub fn new(file: impl Into<String>, offset: u64) -> BinlogPosition {
-        BinlogPosition {
-            file: file.into(),
-            offset,
-        }
+        BinlogPosition { file: file.into(), offset }
     }
 
     fn order_key(&self) -> (&str, Option<u64>, u64) {

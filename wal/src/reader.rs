@@ -45,9 +45,7 @@ impl LogReader {
     /// [`Error::NotALog`]; [`Error::Damaged`] in segment headers.
     pub fn open(dir: &Path) -> Result<LogReader, Error> {
         let (identity, view) = recover::read_only(dir)?;
-        Ok(LogReader {
-            shared: Shared::new(dir.to_owned(), identity, view),
-        })
+        Ok(LogReader { shared: Shared::new(dir.to_owned(), identity, view) })
     }
 
     /// The cluster that this log belongs to.
@@ -71,12 +69,7 @@ impl LogReader {
     /// # Errors
     /// [`Error::Gone`] where the log starts behind `from`.
     pub fn cursor(&self, from: Lsn) -> Result<Cursor, Error> {
-        let first = self
-            .shared
-            .read()
-            .segments
-            .first()
-            .map(|segment| segment.header.base);
+        let first = self.shared.read().segments.first().map(|segment| segment.header.base);
         match first {
             Some(first) if from < first => Err(Error::Gone { first }),
             _ => Ok(Cursor::new(Arc::clone(&self.shared), from)),
@@ -103,11 +96,7 @@ impl LogReader {
     /// # Errors
     /// None today; reading may become necessary.
     pub fn point_at(&self, lsn: Lsn) -> Result<Option<LogPoint>, Error> {
-        Ok(self
-            .shared
-            .read()
-            .epoch_at(lsn)
-            .map(|epoch| LogPoint { epoch, lsn }))
+        Ok(self.shared.read().epoch_at(lsn).map(|epoch| LogPoint { epoch, lsn }))
     }
 
     /// Is `lsn` the last record of a frame in the log?
@@ -119,9 +108,7 @@ impl LogReader {
         if written.is_some_and(|written| written.lsn == lsn) {
             return Ok(true);
         }
-        Ok(self
-            .frame_at(lsn)?
-            .is_some_and(|frame| frame.last().lsn == lsn))
+        Ok(self.frame_at(lsn)?.is_some_and(|frame| frame.last().lsn == lsn))
     }
 
     /// The frame that contains `lsn`; `None` where it is not in the log.
@@ -143,10 +130,7 @@ impl LogReader {
         let Some(frame) = self.frame_at(lsn)? else {
             return Ok(None);
         };
-        Ok(frame
-            .records()?
-            .into_iter()
-            .find(|record| record.lsn == lsn))
+        Ok(frame.records()?.into_iter().find(|record| record.lsn == lsn))
     }
 
     /// The format description event in force at `lsn`, and the record that carries it.
@@ -165,14 +149,8 @@ impl LogReader {
         if let Some(found) = found {
             return Ok(found);
         }
-        let context = segment
-            .header
-            .context
-            .as_ref()
-            .ok_or(Error::NoFormat(lsn))?;
-        let frame = self
-            .frame_at(context.format_lsn)?
-            .ok_or(Error::NoFormat(lsn))?;
+        let context = segment.header.context.as_ref().ok_or(Error::NoFormat(lsn))?;
+        let frame = self.frame_at(context.format_lsn)?.ok_or(Error::NoFormat(lsn))?;
         format_in(&frame, context.format_lsn)?.ok_or(Error::NoFormat(lsn))
     }
 
@@ -188,11 +166,7 @@ impl LogReader {
     /// The segments, oldest first.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let view = self.shared.read();
-        let ends = view
-            .segments
-            .iter()
-            .skip(1)
-            .map(|next| next.header.base.previous());
+        let ends = view.segments.iter().skip(1).map(|next| next.header.base.previous());
         let ends = ends.chain([view.written.map(|written| written.lsn)]);
         let info = |(segment, last): (&Segment, Option<Lsn>)| SegmentInfo {
             path: segment.path.clone(),

@@ -25,43 +25,27 @@ pub(crate) fn segments(paths: Vec<PathBuf>, cluster: ClusterId) -> Result<Vec<Se
         let damaged = |fault| Error::damaged(&path, 0, fault);
         if header.cluster != cluster {
             let found = header.cluster;
-            return Err(damaged(Fault::Cluster {
-                expected: cluster,
-                found,
-            }));
+            return Err(damaged(Fault::Cluster { expected: cluster, found }));
         }
         if let Some(before) = segments.last() {
             follows(before, &header).map_err(damaged)?;
             shorter(before, &header)?;
         }
         let end = disk::length(&file, &path)?;
-        segments.push(Segment {
-            header,
-            path,
-            end,
-            sealed: index + 1 < count,
-        });
+        segments.push(Segment { header, path, end, sealed: index + 1 < count });
     }
     Ok(segments)
 }
 
 fn follows(before: &Segment, header: &SegmentHeader) -> Result<(), Fault> {
     if header.before.epoch != Some(before.header.epoch) || header.epoch < before.header.epoch {
-        return Err(Fault::Epoch {
-            expected: before.header.epoch,
-            found: header.epoch,
-        });
+        return Err(Fault::Epoch { expected: before.header.epoch, found: header.epoch });
     }
     if header.base <= before.header.base {
-        return Err(Fault::Lsn {
-            expected: before.header.base.next(),
-            found: header.base,
-        });
+        return Err(Fault::Lsn { expected: before.header.base.next(), found: header.base });
     }
     if header.before.base != Some(before.header.base) {
-        return Err(Fault::Field(
-            "base LSN of the segment before: one is missing",
-        ));
+        return Err(Fault::Field("base LSN of the segment before: one is missing"));
     }
     Ok(())
 }
@@ -206,10 +190,7 @@ pub(crate) fn judge(
         return Ok(false);
     }
     match whole_frame_in(&bytes).filter(|_| flushed.is_none()) {
-        Some(offset) => damaged(Fault::Hole {
-            fault: Box::new(fault),
-            follows: scan.end + offset,
-        }),
+        Some(offset) => damaged(Fault::Hole { fault: Box::new(fault), follows: scan.end + offset }),
         None => Ok(true),
     }
 }
@@ -238,12 +219,7 @@ pub(crate) fn view(mut segments: Vec<Segment>, scan: Option<&Scan>) -> View {
     view.segments = segments;
     let Some(scan) = scan else { return view };
     view.written = scan.link.last;
-    let ends = scan
-        .frames
-        .iter()
-        .skip(1)
-        .map(|&(_, offset)| offset)
-        .chain([scan.end]);
+    let ends = scan.frames.iter().skip(1).map(|&(_, offset)| offset).chain([scan.end]);
     for (&(first, offset), end) in scan.frames.iter().zip(ends) {
         if let Some(written) = scan.link.last {
             view.grew(first, offset, end, written);
@@ -268,10 +244,7 @@ pub(crate) fn read_only(dir: &Path) -> Result<(folder::Identity, View), Error> {
         // Let readers run into the damage and name it.
         newest.end = file_end;
         let epoch = newest.header.epoch;
-        view.written = Some(crate::LogPoint {
-            epoch,
-            lsn: scanned.link.next(),
-        });
+        view.written = Some(crate::LogPoint { epoch, lsn: scanned.link.next() });
     }
     Ok((identity, view))
 }
@@ -298,15 +271,9 @@ pub(crate) fn read_to_end(segment: &Segment, scan: &Scan) -> Result<(), Error> {
 pub(crate) fn joins(behind: &Link, segment: &Segment) -> Result<(), Error> {
     let before = Link::before(&segment.header);
     let fault = if before.next() != behind.next() {
-        Fault::Lsn {
-            expected: behind.next(),
-            found: before.next(),
-        }
+        Fault::Lsn { expected: behind.next(), found: before.next() }
     } else if before.chain != behind.chain {
-        Fault::Chain {
-            expected: behind.chain,
-            found: before.chain,
-        }
+        Fault::Chain { expected: behind.chain, found: before.chain }
     } else if before != *behind {
         Fault::Field("end of the log before")
     } else {
@@ -321,10 +288,7 @@ pub(crate) fn not_empty(
     segments: &[Segment],
     flushed: Option<Flushed>,
 ) -> Result<(), Error> {
-    match flushed
-        .and_then(|flushed| flushed.last)
-        .filter(|_| segments.is_empty())
-    {
+    match flushed.and_then(|flushed| flushed.last).filter(|_| segments.is_empty()) {
         Some(last) => Err(Error::damaged(dir, 0, Fault::Missing(last))),
         None => Ok(()),
     }

@@ -41,12 +41,7 @@ impl Log {
             Some(keep) => Some(self.place_of(keep)?),
             None => None,
         };
-        let first = self
-            .shared
-            .read()
-            .segments
-            .first()
-            .map(|segment| segment.header.base);
+        let first = self.shared.read().segments.first().map(|segment| segment.header.base);
         if let (None, Some(first)) = (keep, first.filter(|&first| first > Lsn::FIRST)) {
             return Err(Error::Gone { first });
         }
@@ -76,11 +71,7 @@ impl Log {
             end if end == scan.end => None,
             _ => Some(prefix(&segment, scan.end, self.options.segment_bytes)?),
         };
-        Ok(Place {
-            segment: index,
-            scan,
-            cut,
-        })
+        Ok(Place { segment: index, scan, cut })
     }
 
     fn cut(&mut self, place: Option<Place>) -> Result<(), Error> {
@@ -116,15 +107,7 @@ impl Log {
         let (base, epoch, path) = header.expect("the view keeps the segment that was cut");
         disk::publish(&temporary, &path)?;
         let end = scan.end;
-        self.live = Some(Live {
-            file,
-            path,
-            base,
-            epoch,
-            end,
-            capacity,
-            empty: false,
-        });
+        self.live = Some(Live { file, path, base, epoch, end, capacity, empty: false });
         self.note_flushed(base, end);
         Ok(())
     }
@@ -132,12 +115,7 @@ impl Log {
     /// Lets readers see the cut before any file changes; returns the files that go.
     fn cut_view(&self, kept: usize, keep: Option<LogPoint>, place: Option<&Place>) -> Vec<PathBuf> {
         let mut view = self.shared.write();
-        let gone = view
-            .segments
-            .iter()
-            .skip(kept)
-            .map(|segment| segment.path.clone())
-            .collect();
+        let gone = view.segments.iter().skip(kept).map(|segment| segment.path.clone()).collect();
         drop_segments(&mut view, kept);
         view.cut(keep);
         if let (Some(place), Some(newest)) = (place, view.segments.last_mut()) {
@@ -154,8 +132,7 @@ fn prefix(segment: &Segment, end: u64, room: u64) -> Result<(File, PathBuf, u64)
     let mut from = disk::open(&segment.path)?;
     let mut capacity = end;
     let (file, temporary) = disk::prepare(&segment.path, |mut file, path| {
-        from.rewind()
-            .map_err(|source| Error::io("read", &segment.path, source))?;
+        from.rewind().map_err(|source| Error::io("read", &segment.path, source))?;
         let copied = io::copy(&mut from.by_ref().take(end), &mut file);
         copied.map_err(|source| Error::io("write", path, source))?;
         match allocate(file, path, room.max(end)) {

@@ -48,11 +48,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub fn new(dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
-        Arc::new(Shared {
-            dir,
-            identity,
-            view: RwLock::new(view),
-        })
+        Arc::new(Shared { dir, identity, view: RwLock::new(view) })
     }
 
     /// Held for a few comparisons or a push, never across I/O.
@@ -68,24 +64,18 @@ impl Shared {
 impl View {
     pub fn first_lsn(&self) -> Option<Lsn> {
         let first = self.segments.first()?.header.base;
-        self.written
-            .filter(|written| written.lsn >= first)
-            .map(|_| first)
+        self.written.filter(|written| written.lsn >= first).map(|_| first)
     }
 
     /// Index of the segment that holds `lsn`, or would.
     pub fn segment_of(&self, lsn: Lsn) -> Option<usize> {
-        self.segments
-            .partition_point(|segment| segment.header.base <= lsn)
-            .checked_sub(1)
+        self.segments.partition_point(|segment| segment.header.base <= lsn).checked_sub(1)
     }
 
     /// Epoch of a record that is there.
     pub fn epoch_at(&self, lsn: Lsn) -> Option<Epoch> {
         self.written.filter(|written| lsn <= written.lsn)?;
-        self.segments
-            .get(self.segment_of(lsn)?)
-            .map(|segment| segment.header.epoch)
+        self.segments.get(self.segment_of(lsn)?).map(|segment| segment.header.epoch)
     }
 
     /// The last record of each epoch, ascending.
@@ -104,10 +94,7 @@ impl View {
             };
             match points.last_mut() {
                 Some(point) if point.epoch == segment.header.epoch => point.lsn = lsn,
-                _ => points.push(LogPoint {
-                    epoch: segment.header.epoch,
-                    lsn,
-                }),
+                _ => points.push(LogPoint { epoch: segment.header.epoch, lsn }),
             }
         }
         points
@@ -115,10 +102,7 @@ impl View {
 
     /// A frame from `offset` on was written to the newest segment, which now ends at `end`.
     pub fn grew(&mut self, first: Lsn, offset: u64, end: u64, written: LogPoint) {
-        let due = self
-            .index
-            .last()
-            .is_none_or(|&(_, last)| offset - last >= INDEX_BYTES);
+        let due = self.index.last().is_none_or(|&(_, last)| offset - last >= INDEX_BYTES);
         if due {
             self.index.push((first, offset));
         }
@@ -142,16 +126,12 @@ impl View {
     pub fn was_cut(&self, generation: u64, next: Lsn) -> bool {
         let since = self.cuts.partition_point(|&(cut, _)| cut <= generation);
         // Ascending: the first one since then kept the least.
-        self.cuts
-            .get(since)
-            .is_some_and(|&(_, kept)| next.previous() > kept)
+        self.cuts.get(since).is_some_and(|&(_, kept)| next.previous() > kept)
     }
 
     /// Where to start looking for `lsn` in the newest segment.
     pub fn hint(&self, lsn: Lsn) -> Option<u64> {
         let behind = self.index.partition_point(|&(first, _)| first <= lsn);
-        self.index
-            .get(behind.checked_sub(1)?)
-            .map(|&(_, offset)| offset)
+        self.index.get(behind.checked_sub(1)?).map(|&(_, offset)| offset)
     }
 }

@@ -29,34 +29,22 @@ impl MariadbGtidList {
     /// The last GTID of `domain`.
     pub fn last(&self, domain: u32) -> Option<Gtid> {
         let &(server, sequence) = self.last.get(&domain)?;
-        Some(Gtid::Mariadb {
-            domain,
-            server,
-            sequence,
-        })
+        Some(Gtid::Mariadb { domain, server, sequence })
     }
 
     /// `true` if the domain's last sequence number reaches `gtid`.
     pub fn contains(&self, gtid: &Gtid) -> bool {
         match gtid {
-            Gtid::Mariadb {
-                domain, sequence, ..
-            } => self
-                .last
-                .get(domain)
-                .is_some_and(|&(_, last)| last >= *sequence),
+            Gtid::Mariadb { domain, sequence, .. } => {
+                self.last.get(domain).is_some_and(|&(_, last)| last >= *sequence)
+            }
             Gtid::Mysql { .. } => false,
         }
     }
 
     /// Raises the domain's last GTID; never lowers it. `false` for a MySQL GTID.
     pub fn add(&mut self, gtid: &Gtid) -> bool {
-        let &Gtid::Mariadb {
-            domain,
-            server,
-            sequence,
-        } = gtid
-        else {
+        let &Gtid::Mariadb { domain, server, sequence } = gtid else {
             return false;
         };
         let last = self.last.entry(domain).or_insert((server, sequence));
@@ -83,13 +71,11 @@ impl MariadbGtidList {
 
     /// The last GTIDs, by domain.
     pub fn iter(&self) -> impl Iterator<Item = Gtid> + '_ {
-        self.last
-            .iter()
-            .map(|(&domain, &(server, sequence))| Gtid::Mariadb {
-                domain,
-                server,
-                sequence,
-            })
+        self.last.iter().map(|(&domain, &(server, sequence))| Gtid::Mariadb {
+            domain,
+            server,
+            sequence,
+        })
     }
 }
 
@@ -111,11 +97,7 @@ impl FromStr for MariadbGtidList {
     fn from_str(text: &str) -> Result<MariadbGtidList, BadGtidSet> {
         let bad = || BadGtidSet(text.to_owned());
         let mut list = MariadbGtidList::new();
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let gtid: Gtid = part.parse().map_err(|_| bad())?;
             if !list.add(&gtid) {
                 return Err(bad());

@@ -42,11 +42,7 @@ impl MysqlGtidSet {
 
     /// Number of GTIDs; saturates.
     pub fn count(&self) -> u64 {
-        let lens = self
-            .sources
-            .values()
-            .flatten()
-            .map(|part| part.end - part.start);
+        let lens = self.sources.values().flatten().map(|part| part.end - part.start);
         lens.fold(0, u64::saturating_add)
     }
 
@@ -59,9 +55,7 @@ impl MysqlGtidSet {
             return false;
         };
         let after = intervals.partition_point(|part| part.end <= *number);
-        intervals
-            .get(after)
-            .is_some_and(|part| part.start <= *number)
+        intervals.get(after).is_some_and(|part| part.start <= *number)
     }
 
     /// Adds one GTID; `false` for a MariaDB one.
@@ -69,10 +63,7 @@ impl MysqlGtidSet {
         let Gtid::Mysql { uuid, tag, number } = gtid else {
             return false;
         };
-        let part = Interval {
-            start: *number,
-            end: number.saturating_add(1),
-        };
+        let part = Interval { start: *number, end: number.saturating_add(1) };
         self.add_interval((*uuid, tag.clone()), part);
         true
     }
@@ -97,9 +88,7 @@ impl MysqlGtidSet {
     pub fn union(&self, other: &MysqlGtidSet) -> MysqlGtidSet {
         let mut union = self.clone();
         for (source, intervals) in &other.sources {
-            intervals
-                .iter()
-                .for_each(|&part| union.add_interval(source.clone(), part));
+            intervals.iter().for_each(|&part| union.add_interval(source.clone(), part));
         }
         union
     }
@@ -131,20 +120,14 @@ impl MysqlGtidSet {
 
     /// By uuid and tag.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8; 16], &str, &[Interval])> {
-        self.sources
-            .iter()
-            .map(|((uuid, tag), parts)| (uuid, tag.as_str(), parts.as_slice()))
+        self.sources.iter().map(|((uuid, tag), parts)| (uuid, tag.as_str(), parts.as_slice()))
     }
 
     /// The form of PREVIOUS_GTIDS and COM_BINLOG_DUMP_GTID; with tags only if there are any.
     pub fn encode(&self) -> Vec<u8> {
         let tagged = self.sources.keys().any(|(_, tag)| !tag.is_empty());
         let count = self.sources.len() as u64;
-        let head = if tagged {
-            1 << 56 | count << 8 | 1
-        } else {
-            count
-        };
+        let head = if tagged { 1 << 56 | count << 8 | 1 } else { count };
         let mut bytes = head.to_le_bytes().to_vec();
         for ((uuid, tag), intervals) in &self.sources {
             bytes.extend_from_slice(uuid);
@@ -176,16 +159,9 @@ impl MysqlGtidSet {
         let mut set = MysqlGtidSet::new();
         for _ in 0..count {
             let uuid = reader.array()?;
-            let tag = if tagged {
-                decode_tag(&mut reader)?
-            } else {
-                String::new()
-            };
+            let tag = if tagged { decode_tag(&mut reader)? } else { String::new() };
             for _ in 0..reader.u64()? {
-                let part = Interval {
-                    start: reader.u64()?,
-                    end: reader.u64()?,
-                };
+                let part = Interval { start: reader.u64()?, end: reader.u64()? };
                 if part.start == 0 || part.start >= part.end {
                     return Err(reader.malformed());
                 }
@@ -202,23 +178,14 @@ fn subtract(from: &[Interval], holes: &[Interval]) -> Vec<Interval> {
     for part in from {
         let mut start = part.start;
         let first = holes.partition_point(|hole| hole.end <= part.start);
-        for hole in holes[first..]
-            .iter()
-            .take_while(|hole| hole.start < part.end)
-        {
+        for hole in holes[first..].iter().take_while(|hole| hole.start < part.end) {
             if start < hole.start {
-                left.push(Interval {
-                    start,
-                    end: hole.start,
-                });
+                left.push(Interval { start, end: hole.start });
             }
             start = hole.end;
         }
         if start < part.end {
-            left.push(Interval {
-                start,
-                end: part.end,
-            });
+            left.push(Interval { start, end: part.end });
         }
     }
     left
@@ -264,11 +231,7 @@ impl FromStr for MysqlGtidSet {
 
     fn from_str(text: &str) -> Result<MysqlGtidSet, BadGtidSet> {
         let mut set = MysqlGtidSet::new();
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             parse_source(&mut set, part).ok_or_else(|| BadGtidSet(text.to_owned()))?;
         }
         Ok(set)
@@ -284,9 +247,7 @@ fn parse_source(set: &mut MysqlGtidSet, text: &str) -> Option<()> {
     for word in words {
         if !word.starts_with(|first: char| first.is_ascii_digit()) {
             // `Gtid` knows how a uuid and a tag look.
-            let probe: Gtid = format!("{uuid}:{}:1", word.to_ascii_lowercase())
-                .parse()
-                .ok()?;
+            let probe: Gtid = format!("{uuid}:{}:1", word.to_ascii_lowercase()).parse().ok()?;
             let Gtid::Mysql { uuid, tag, .. } = probe else {
                 return None;
             };
@@ -309,13 +270,7 @@ fn parse_source(set: &mut MysqlGtidSet, text: &str) -> Option<()> {
         if start == 0 || last < start || last > i64::MAX as u64 {
             return None;
         }
-        set.add_interval(
-            source.clone()?,
-            Interval {
-                start,
-                end: last + 1,
-            },
-        );
+        set.add_interval(source.clone()?, Interval { start, end: last + 1 });
         any = true;
     }
     any.then_some(())

@@ -13,29 +13,16 @@ fn texts_are_read_and_written_as_the_servers_do() {
         (String::new(), String::new()),
         (format!("{U1}:1-5:7"), format!("{U1}:1-5:7")),
         (format!("{U1}:7:1-5:6"), format!("{U1}:1-7")),
-        (
-            format!("{U2}:3,\n{U1}:1-30:mytag:1"),
-            format!("{U1}:1-30:mytag:1,{U2}:3"),
-        ),
+        (format!("{U2}:3,\n{U1}:1-30:mytag:1"), format!("{U1}:1-30:mytag:1,{U2}:3")),
         (format!("{U1}:MyTag:2-4"), format!("{U1}:mytag:2-4")),
         ("0-1-100,1-2-7".into(), "0-1-100,1-2-7".into()),
         ("1-2-7, 0-1-100".into(), "0-1-100,1-2-7".into()),
     ];
     for (text, written) in table {
-        assert_eq!(
-            text.parse::<GtidSet>().unwrap().to_string(),
-            written,
-            "{text}"
-        );
+        assert_eq!(text.parse::<GtidSet>().unwrap().to_string(), written, "{text}");
     }
-    for bad in [
-        "x",
-        "0-1",
-        "0-1-2-3",
-        &format!("{U1}:"),
-        &format!("{U1}:0"),
-        &format!("{U1}:5-3"),
-    ] {
+    for bad in ["x", "0-1", "0-1-2-3", &format!("{U1}:"), &format!("{U1}:0"), &format!("{U1}:5-3")]
+    {
         assert!(bad.parse::<GtidSet>().is_err(), "{bad}");
     }
     assert!(format!("{U1}:tag").parse::<GtidSet>().is_err());
@@ -74,11 +61,7 @@ fn build(numbers: &BTreeSet<(u8, u8, u64)>) -> MysqlGtidSet {
 
 fn gtid(&(uuid, tag, number): &(u8, u8, u64)) -> Gtid {
     let tag = ["", "a", "b_1"][usize::from(tag)].to_owned();
-    Gtid::Mysql {
-        uuid: [uuid; 16],
-        tag,
-        number,
-    }
+    Gtid::Mysql { uuid: [uuid; 16], tag, number }
 }
 
 proptest! {

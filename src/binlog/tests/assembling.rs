@@ -9,13 +9,10 @@ use crate::binlog::*;
 fn describe(captured: &Captured) -> String {
     let mut text = String::new();
     for transaction in captured.transactions() {
-        let gtid = transaction
-            .gtid
-            .as_ref()
-            .map_or("-".to_owned(), |gtid| match gtid {
-                wal::Gtid::Mysql { tag, number, .. } => format!("{tag}:{number}"),
-                mariadb => mariadb.to_string(),
-            });
+        let gtid = transaction.gtid.as_ref().map_or("-".to_owned(), |gtid| match gtid {
+            wal::Gtid::Mysql { tag, number, .. } => format!("{tag}:{number}"),
+            mariadb => mariadb.to_string(),
+        });
         let (start, end) = (transaction.start.offset, transaction.end.offset);
         write!(text, "{start}-{end} {:?} {gtid}", transaction.class).unwrap();
         describe_events(&mut text, &transaction.events);
@@ -31,10 +28,7 @@ fn describe_events(text: &mut String, bytes: &bytes::Bytes) {
         let mut event_text = String::new();
         if event.header.kind == EventKind::TRANSACTION_PAYLOAD {
             text.push_str(" PAYLOAD[");
-            describe_events(
-                text,
-                &expand_payload(&event, Checksum::Crc32, 1 << 20).unwrap(),
-            );
+            describe_events(text, &expand_payload(&event, Checksum::Crc32, 1 << 20).unwrap());
             text.push_str(" ]");
             continue;
         }
@@ -56,11 +50,7 @@ fn describe_events(text: &mut String, bytes: &bytes::Bytes) {
 fn transactions_of_real_binlogs() {
     for captured in [MYSQL, MARIADB] {
         let described = describe(&captured);
-        assert_eq!(
-            described, captured.expected,
-            "{}:\n{described}",
-            captured.name
-        );
+        assert_eq!(described, captured.expected, "{}:\n{described}", captured.name);
     }
 }
 
@@ -72,10 +62,7 @@ fn transactions_join_without_a_gap_and_their_bytes_are_the_files() {
             assert!(pair[0].end <= pair[1].start);
         }
         for transaction in transactions {
-            let (start, end) = (
-                transaction.start.offset as usize,
-                transaction.end.offset as usize,
-            );
+            let (start, end) = (transaction.start.offset as usize, transaction.end.offset as usize);
             assert_eq!(&transaction.events[..], &captured.bytes[start..end]);
             let crc = &transaction.events[transaction.events.len() - 4..];
             assert_eq!(transaction.end_crc.to_le_bytes(), crc);

@@ -28,18 +28,13 @@ pub const MARIADB: Captured = Captured {
 impl Captured {
     /// The file's events, behind its four magic bytes.
     pub fn events(&self) -> Vec<Event> {
-        events(&Bytes::from_static(&self.bytes[4..]))
-            .map(|event| event.unwrap())
-            .collect()
+        events(&Bytes::from_static(&self.bytes[4..])).map(|event| event.unwrap()).collect()
     }
 
     /// An assembler that stands at the start of the file.
     pub fn assembler(&self) -> Assembler {
         Assembler::new(AssemblerOptions {
-            start: Some(BinlogPosition::new(
-                "bin.000002",
-                BinlogPosition::FIRST_OFFSET,
-            )),
+            start: Some(BinlogPosition::new("bin.000002", BinlogPosition::FIRST_OFFSET)),
             checksum: Checksum::Crc32,
             may_skip: false,
             max_transaction_bytes: 1 << 20,

@@ -17,26 +17,15 @@ fn read_all(event: &Event, checksum: Checksum) {
     let _ = event.verify(checksum);
     let _ = Rotate::decode(body);
     let _ = Heartbeat::decode(&event.header, body);
-    let _ = Heartbeat::decode(
-        &EventHeader {
-            kind: EventKind::HEARTBEAT_V2,
-            ..event.header
-        },
-        body,
-    );
+    let _ = Heartbeat::decode(&EventHeader { kind: EventKind::HEARTBEAT_V2, ..event.header }, body);
     let _ = Xid::decode(body);
     let _ = XaPrepare::decode(body);
     let _ = GtidList::decode(body);
     let _ = FormatDescription::decode(&event.raw);
     let _ = FormatDescription::same_layout(&event.raw, &event.raw);
     let _ = MysqlGtidEvent::decode(&event.header, body);
-    let _ = MysqlGtidEvent::decode(
-        &EventHeader {
-            kind: EventKind::GTID_TAGGED,
-            ..event.header
-        },
-        body,
-    );
+    let _ =
+        MysqlGtidEvent::decode(&EventHeader { kind: EventKind::GTID_TAGGED, ..event.header }, body);
     let _ = MariadbGtidEvent::decode(&event.header, body);
     let _ = MysqlGtidSet::decode(body);
     let _ = expand_compressed(event, checksum, LIMIT);
@@ -66,10 +55,7 @@ fn damaged(captured: &Captured, which: usize, flips: &[(prop::sample::Index, u8)
     let crc = crc32fast::hash(&raw[..end]).to_le_bytes();
     raw[end..].copy_from_slice(&crc);
     let header = EventHeader::decode(&raw).unwrap();
-    events[at] = Event {
-        header,
-        raw: Bytes::from(raw),
-    };
+    events[at] = Event { header, raw: Bytes::from(raw) };
     events
 }
 
@@ -151,19 +137,9 @@ fn one_flipped_bit_is_found_and_named() {
             let mut raw = event.raw.to_vec();
             raw[EventHeader::LEN] ^= 0x10;
             let error = assembler.push(&raw, false).unwrap_err();
-            let Error::At {
-                position,
-                kind,
-                source,
-            } = error
-            else {
-                panic!("{error:?}")
-            };
+            let Error::At { position, kind, source } = error else { panic!("{error:?}") };
             assert!(matches!(*source, Error::Checksum { .. }));
-            assert_eq!(
-                (position.offset, kind),
-                (assembler.position().offset, event.header.kind)
-            );
+            assert_eq!((position.offset, kind), (assembler.position().offset, event.header.kind));
         }
     }
 }
@@ -215,11 +191,7 @@ fn a_transaction_over_the_limit_is_named() {
         max_transaction_bytes: 300,
     });
     let events = MYSQL.events();
-    let error = events
-        .iter()
-        .find_map(|event| assembler.push(&event.raw, false).err());
-    let Some(Error::TransactionTooLarge { start, limit: 300 }) = error else {
-        panic!("{error:?}")
-    };
+    let error = events.iter().find_map(|event| assembler.push(&event.raw, false).err());
+    let Some(Error::TransactionTooLarge { start, limit: 300 }) = error else { panic!("{error:?}") };
     assert_eq!(start, MYSQL.transactions()[0].start);
 }

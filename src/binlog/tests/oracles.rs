@@ -21,9 +21,7 @@ fn rows_of(table: &TableMap, event: &Event) -> (usize, usize) {
     let body = event.body(Checksum::Crc32).unwrap();
     let rows = RowsEvent::decode(event.header.kind, body).unwrap();
     let mut values = 0;
-    let count = rows
-        .walk(table, |cell| values += usize::from(cell.value.is_some()))
-        .unwrap();
+    let count = rows.walk(table, |cell| values += usize::from(cell.value.is_some())).unwrap();
     (count, values)
 }
 
@@ -88,19 +86,11 @@ fn mysql_common_agrees_on_headers_tables_and_rows() {
                 Some(EventData::GtidEvent(gtid)) => {
                     let body = ours.body(Checksum::Crc32).unwrap();
                     let event = MysqlGtidEvent::decode(&ours.header, body).unwrap();
-                    let Some(wal::Gtid::Mysql { uuid, tag, number }) = event.gtid else {
-                        panic!()
-                    };
+                    let Some(wal::Gtid::Mysql { uuid, tag, number }) = event.gtid else { panic!() };
                     assert_eq!((gtid.sid(), gtid.gno()), (uuid, number));
                     assert_eq!(gtid.tag().map_or("", |tag| tag.as_str()), tag);
-                    assert_eq!(
-                        gtid.immediate_commit_timestamp(),
-                        event.immediate_commit_micros
-                    );
-                    assert_eq!(
-                        gtid.original_commit_timestamp(),
-                        event.original_commit_micros
-                    );
+                    assert_eq!(gtid.immediate_commit_timestamp(), event.immediate_commit_micros);
+                    assert_eq!(gtid.original_commit_timestamp(), event.original_commit_micros);
                     assert_eq!(gtid.tx_length(), event.transaction_length);
                     assert_eq!(gtid.last_committed() as i64, event.last_committed);
                     assert_eq!(gtid.sequence_number() as i64, event.sequence_number);
@@ -124,11 +114,7 @@ fn same_rows(
     tables: &HashMap<u64, TableMap>,
 ) -> bool {
     let table = table_of(ours, tables);
-    if table
-        .columns
-        .iter()
-        .any(|column| matches!(column.code, 140 | 141))
-    {
+    if table.columns.iter().any(|column| matches!(column.code, 140 | 141)) {
         return false;
     }
     let map = stream.get_tme(rows.table_id()).unwrap();
@@ -141,9 +127,7 @@ fn same_rows(
                 use mysql_common::{binlog::value::BinlogValue, value::Value};
                 matches!(value, BinlogValue::Value(Value::NULL))
             };
-            values += (0..image.len())
-                .filter(|&i| !image.as_ref(i).is_none_or(is_null))
-                .count();
+            values += (0..image.len()).filter(|&i| !image.as_ref(i).is_none_or(is_null)).count();
         }
     }
     assert_eq!(rows_of(table, ours), (count, values));

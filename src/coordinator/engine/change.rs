@@ -24,10 +24,7 @@ impl Engine {
                 "the agent of {member} has not registered with this coordinator: start it first"
             )));
         };
-        let voter = Voter {
-            member: member.clone(),
-            incarnation: log.incarnation,
-        };
+        let voter = Voter { member: member.clone(), incarnation: log.incarnation };
         if self.state.shortened.contains(&voter) {
             return answer(Replacing::Refused(format!(
                 "{member} still has the log that was shortened: stop its agent, remove its log folder, \
@@ -47,24 +44,14 @@ impl Engine {
             );
         }
         if config.voters.contains(&voter) {
-            return answer(Replacing::Counts {
-                generation: config.generation,
-            });
+            return answer(Replacing::Counts { generation: config.generation });
         }
         let keep = |known: &Voter| {
-            if known.member == *member {
-                voter.clone()
-            } else {
-                known.clone()
-            }
+            if known.member == *member { voter.clone() } else { known.clone() }
         };
         let generation = config.generation + 1;
         let voters = config.voters.iter().map(keep).collect();
-        self.state.incoming = Some(QuorumConfig {
-            generation,
-            rule: config.rule,
-            voters,
-        });
+        self.state.incoming = Some(QuorumConfig { generation, rule: config.rule, voters });
         self.state.widen();
         vec![
             self.save(),
@@ -81,44 +68,27 @@ impl Engine {
         shipper: Shipper,
         generation: u64,
     ) -> Vec<Command> {
-        let current = self
-            .state
-            .granted
-            .as_ref()
-            .is_some_and(|known| known.shipper == shipper);
+        let current = self.state.granted.as_ref().is_some_and(|known| known.shipper == shipper);
         if !current {
             return vec![Command::Answer(asker, Reply::Fenced)];
         }
-        let incoming = self
-            .state
-            .incoming
-            .take_if(|incoming| incoming.generation == generation);
+        let incoming = self.state.incoming.take_if(|incoming| incoming.generation == generation);
         let Some(incoming) = incoming else {
             let known = self.state.config.as_ref().map(|config| config.generation);
             let reply = if known == Some(generation) && self.state.incoming.is_none() {
                 Reply::Noted
             } else {
-                Reply::Refused {
-                    reason: format!("generation {generation} is not under way"),
-                }
+                Reply::Refused { reason: format!("generation {generation} is not under way") }
             };
             return vec![Command::Answer(asker, reply)];
         };
         if let Some(granted) = &mut self.state.granted {
             granted.complete = true;
         }
-        self.state
-            .reached
-            .retain(|(voter, _)| incoming.voters.contains(voter));
-        self.state
-            .shortened
-            .retain(|voter| incoming.voters.contains(voter));
+        self.state.reached.retain(|(voter, _)| incoming.voters.contains(voter));
+        self.state.shortened.retain(|voter| incoming.voters.contains(voter));
         self.state.config = Some(incoming);
         self.state.narrow();
-        vec![
-            self.save(),
-            Command::Answer(asker, Reply::Noted),
-            Command::Publish,
-        ]
+        vec![self.save(), Command::Answer(asker, Reply::Noted), Command::Publish]
     }
 }

@@ -10,10 +10,7 @@ use crate::report::{Reply, Standing};
 /// No log reaches this. Stands in a grant for a voter whose log was shortened, so that also a shipper
 /// with an old view never counts it again, however far it is caught up (its promises may be gone).
 fn unreachable_point() -> Option<LogPoint> {
-    Some(LogPoint {
-        epoch: Epoch::new(u32::MAX)?,
-        lsn: Lsn::new(u64::MAX)?,
-    })
+    Some(LogPoint { epoch: Epoch::new(u32::MAX)?, lsn: Lsn::new(u64::MAX)? })
 }
 
 impl Engine {
@@ -27,16 +24,9 @@ impl Engine {
         let Some(epoch) = next else {
             return refused(asker, "all 2^32 - 1 epochs are used up");
         };
-        let shipper = Shipper {
-            epoch,
-            grant: fresh,
-        };
+        let shipper = Shipper { epoch, grant: fresh };
         self.state.widen();
-        self.state.granted = Some(Granted {
-            shipper,
-            voter,
-            complete: false,
-        });
+        self.state.granted = Some(Granted { shipper, voter, complete: false });
         let reply = Reply::Granted(self.describe(shipper));
         vec![self.save(), Command::Answer(asker, reply), Command::Publish]
     }
@@ -55,9 +45,7 @@ impl Engine {
             return Some(format!(
                 "a member knows epoch {ahead}, this coordinator's store only {}: the store is an older \
                  copy; give the coordinator its newest store back",
-                self.state
-                    .epoch()
-                    .map_or_else(|| "none".to_owned(), |epoch| epoch.to_string())
+                self.state.epoch().map_or_else(|| "none".to_owned(), |epoch| epoch.to_string())
             ));
         }
         if *member != self.state.source {
@@ -97,11 +85,7 @@ impl Engine {
     /// Narrows the fence: with its EpochStart committed under all it commits under, whatever an earlier
     /// shipper committed lies in every one of those quorums.
     pub(super) fn epoch_complete(&mut self, asker: Asker, shipper: Shipper) -> Vec<Command> {
-        let Some(granted) = self
-            .state
-            .granted
-            .as_mut()
-            .filter(|known| known.shipper == shipper)
+        let Some(granted) = self.state.granted.as_mut().filter(|known| known.shipper == shipper)
         else {
             return vec![Command::Answer(asker, Reply::Fenced)];
         };
@@ -110,10 +94,6 @@ impl Engine {
         }
         granted.complete = true;
         self.state.narrow();
-        vec![
-            self.save(),
-            Command::Answer(asker, Reply::Noted),
-            Command::Publish,
-        ]
+        vec![self.save(), Command::Answer(asker, Reply::Noted), Command::Publish]
     }
 }

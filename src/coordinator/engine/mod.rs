@@ -128,10 +128,7 @@ impl Engine {
         let mut state = stored.unwrap_or_else(|| State::new(settings, fresh));
         let mut moved = false;
         for member in &mut state.members {
-            let named = settings
-                .members
-                .iter()
-                .find(|named| named.name == member.name);
+            let named = settings.members.iter().find(|named| named.name == member.name);
             if let Some(named) = named.filter(|named| named.listen != member.listen) {
                 member.listen.clone_from(&named.listen);
                 moved = true;
@@ -141,47 +138,20 @@ impl Engine {
             commands.push(Command::Save(Box::new(state.clone())));
         }
         let differences = state.differences(settings);
-        (
-            Engine {
-                state,
-                registered: BTreeMap::new(),
-                differences,
-                ahead: None,
-            },
-            commands,
-        )
+        (Engine { state, registered: BTreeMap::new(), differences, ahead: None }, commands)
     }
 
     /// Takes one event in.
     pub fn handle(&mut self, event: Event) -> Vec<Command> {
         match event {
-            Event::Registers {
-                asker,
-                registration,
-            } => self.register(asker, registration),
-            Event::AsksGrant {
-                asker,
-                member,
-                incarnation,
-                fresh,
-            } => self.grant(
-                asker,
-                Voter {
-                    member,
-                    incarnation,
-                },
-                fresh,
-            ),
-            Event::EpochComplete {
-                asker,
-                shipper,
-                lsn: _,
-            } => self.epoch_complete(asker, shipper),
-            Event::ConfigCommitted {
-                asker,
-                shipper,
-                generation,
-            } => self.config_committed(asker, shipper, generation),
+            Event::Registers { asker, registration } => self.register(asker, registration),
+            Event::AsksGrant { asker, member, incarnation, fresh } => {
+                self.grant(asker, Voter { member, incarnation }, fresh)
+            }
+            Event::EpochComplete { asker, shipper, lsn: _ } => self.epoch_complete(asker, shipper),
+            Event::ConfigCommitted { asker, shipper, generation } => {
+                self.config_committed(asker, shipper, generation)
+            }
             Event::AsksReplace { asker, member } => self.replace(asker, &member),
             Event::Reached(points) => self.reached(points),
         }
@@ -218,12 +188,7 @@ impl Engine {
 }
 
 fn refused(asker: Asker, reason: impl Into<String>) -> Vec<Command> {
-    vec![Command::Answer(
-        asker,
-        Reply::Refused {
-            reason: reason.into(),
-        },
-    )]
+    vec![Command::Answer(asker, Reply::Refused { reason: reason.into() })]
 }
 
 #[cfg(test)]

@@ -17,10 +17,7 @@ impl Engine {
                 ),
             );
         }
-        if let Some(log) = registration
-            .log
-            .filter(|log| log.cluster != self.state.cluster)
-        {
+        if let Some(log) = registration.log.filter(|log| log.cluster != self.state.cluster) {
             return refused(
                 asker,
                 format!(
@@ -33,10 +30,7 @@ impl Engine {
         self.note_ahead(&registration);
         let mut changed = false;
         if let Some(log) = registration.log {
-            let voter = Voter {
-                member: member.clone(),
-                incarnation: log.incarnation,
-            };
+            let voter = Voter { member: member.clone(), incarnation: log.incarnation };
             changed |= self.note_seen(&voter);
             changed |= self.note_shortened(&voter, registration.tail);
         }
@@ -45,12 +39,7 @@ impl Engine {
         if changed {
             commands.push(self.save());
         }
-        commands.push(Command::Answer(
-            asker,
-            Reply::Registered {
-                cluster: self.state.cluster,
-            },
-        ));
+        commands.push(Command::Answer(asker, Reply::Registered { cluster: self.state.cluster }));
         commands.push(Command::Publish);
         commands
     }
@@ -59,9 +48,7 @@ impl Engine {
     /// does not know, unless the store is an older copy. Granting from it could give an epoch twice.
     fn note_ahead(&mut self, registration: &Registration) {
         let known = self.state.epoch();
-        let told = registration
-            .promised
-            .max(registration.tail.map(|tail| tail.epoch));
+        let told = registration.promised.max(registration.tail.map(|tail| tail.epoch));
         if told > known {
             self.ahead = self.ahead.max(told);
         }
@@ -77,19 +64,12 @@ impl Engine {
         self.state.seen.push(voter.clone());
         if self.state.unseen().is_empty() {
             let order = |voter: &Voter| {
-                self.state
-                    .members
-                    .iter()
-                    .position(|member| member.name == voter.member)
+                self.state.members.iter().position(|member| member.name == voter.member)
             };
             let mut voters = std::mem::take(&mut self.state.seen);
             voters.sort_by_key(order);
             let rule = self.state.rule.clone();
-            self.state.config = Some(QuorumConfig {
-                generation: 1,
-                rule,
-                voters,
-            });
+            self.state.config = Some(QuorumConfig { generation: 1, rule, voters });
         }
         true
     }
@@ -115,12 +95,7 @@ impl Engine {
             if !self.state.votes(&voter) {
                 continue;
             }
-            match self
-                .state
-                .reached
-                .iter_mut()
-                .find(|(known, _)| *known == voter)
-            {
+            match self.state.reached.iter_mut().find(|(known, _)| *known == voter) {
                 Some((_, known)) if *known >= point => continue,
                 Some((_, known)) => *known = point,
                 None => self.state.reached.push((voter, point)),

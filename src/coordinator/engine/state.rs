@@ -116,19 +116,12 @@ impl State {
             return Vec::new();
         }
         let seen = |member: &&Member| !self.seen.iter().any(|voter| voter.member == member.name);
-        self.members
-            .iter()
-            .filter(seen)
-            .map(|member| member.name.clone())
-            .collect()
+        self.members.iter().filter(seen).map(|member| member.name.clone()).collect()
     }
 
     /// Whether this very log counts in a configuration of now, or of the change under way.
     pub fn votes(&self, voter: &Voter) -> bool {
-        self.config
-            .iter()
-            .chain(&self.incoming)
-            .any(|config| config.voters.contains(voter))
+        self.config.iter().chain(&self.incoming).any(|config| config.voters.contains(voter))
     }
 
     /// Adds to the fence what is not in it yet (I6: it only grows, but for [`State::narrow`]).
@@ -162,11 +155,7 @@ impl State {
         let Rule::Any { k: file } = settings.rule;
         let Rule::Any { k: store } = *rule;
         if file != store {
-            differs(
-                "tolerate =",
-                &file.saturating_sub(1),
-                &store.saturating_sub(1),
-            );
+            differs("tolerate =", &file.saturating_sub(1), &store.saturating_sub(1));
         }
         if settings.ack != self.ack {
             differs("ack =", &settings.ack, &self.ack);
@@ -186,11 +175,7 @@ impl State {
             }
         }
         for known in &self.members {
-            if !settings
-                .members
-                .iter()
-                .any(|member| member.name == known.name)
-            {
+            if !settings.members.iter().any(|member| member.name == known.name) {
                 found.push(format!(
                     "the configuration file does not name {}, which is a member of the cluster: it \
                      still counts",

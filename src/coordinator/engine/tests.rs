@@ -18,17 +18,11 @@ fn life(number: u8) -> Incarnation {
 }
 
 fn voter(index: usize, number: u8) -> Voter {
-    Voter {
-        member: name(index),
-        incarnation: life(number),
-    }
+    Voter { member: name(index), incarnation: life(number) }
 }
 
 fn point(epoch: u32, lsn: u64) -> LogPoint {
-    LogPoint {
-        epoch: Epoch::new(epoch).unwrap(),
-        lsn: Lsn::new(lsn).unwrap(),
-    }
+    LogPoint { epoch: Epoch::new(epoch).unwrap(), lsn: Lsn::new(lsn).unwrap() }
 }
 
 fn settings(members: usize, k: usize) -> Settings {
@@ -38,21 +32,13 @@ fn settings(members: usize, k: usize) -> Settings {
         has_server: true,
     };
     let members = (0..members).map(member).collect();
-    Settings {
-        source: name(0),
-        rule: Rule::Any { k },
-        ack: AckWhen::Flushed,
-        members,
-    }
+    Settings { source: name(0), rule: Rule::Any { k }, ack: AckWhen::Flushed, members }
 }
 
 fn registration(index: usize, number: u8, tail: Option<LogPoint>) -> Registration {
     Registration {
         member: name(index),
-        log: Some(LogIdentity {
-            cluster: CLUSTER,
-            incarnation: life(number),
-        }),
+        log: Some(LogIdentity { cluster: CLUSTER, incarnation: life(number) }),
         listen: String::new(),
         http: String::new(),
         server: None,
@@ -73,12 +59,7 @@ impl Rig {
     fn new(members: usize, k: usize) -> Rig {
         let settings = settings(members, k);
         let (engine, commands) = Engine::start(None, &settings, CLUSTER);
-        let mut rig = Rig {
-            engine,
-            stored: None,
-            settings,
-            grants: 0,
-        };
+        let mut rig = Rig { engine, stored: None, settings, grants: 0 };
         rig.keep(&commands);
         rig
     }
@@ -96,18 +77,12 @@ impl Rig {
         for command in commands {
             match command {
                 Command::Save(state) => self.stored = Some((**state).clone()),
-                _ => assert_eq!(
-                    self.stored.as_ref(),
-                    Some(self.engine.state()),
-                    "told before saved"
-                ),
+                _ => {
+                    assert_eq!(self.stored.as_ref(), Some(self.engine.state()), "told before saved")
+                }
             }
         }
-        assert_eq!(
-            self.stored.as_ref(),
-            Some(self.engine.state()),
-            "changed without saving"
-        );
+        assert_eq!(self.stored.as_ref(), Some(self.engine.state()), "changed without saving");
     }
 
     fn handle(&mut self, event: Event) -> Vec<Command> {
@@ -131,22 +106,14 @@ impl Rig {
     }
 
     fn register_with(&mut self, registration: Registration) -> Vec<String> {
-        told(&self.handle(Event::Registers {
-            asker: Asker(1),
-            registration,
-        }))
+        told(&self.handle(Event::Registers { asker: Asker(1), registration }))
     }
 
     fn ask_grant(&mut self, index: usize, number: u8) -> Vec<Command> {
         self.grants += 1;
         let fresh = GrantId(self.grants);
         let (member, incarnation) = (name(index), life(number));
-        self.handle(Event::AsksGrant {
-            asker: Asker(1),
-            member,
-            incarnation,
-            fresh,
-        })
+        self.handle(Event::AsksGrant { asker: Asker(1), member, incarnation, fresh })
     }
 
     fn granted(&mut self, index: usize, number: u8) -> Grant {
@@ -156,26 +123,15 @@ impl Rig {
 
     fn complete(&mut self, shipper: Shipper) -> Vec<String> {
         let lsn = Lsn::FIRST;
-        told(&self.handle(Event::EpochComplete {
-            asker: Asker(1),
-            shipper,
-            lsn,
-        }))
+        told(&self.handle(Event::EpochComplete { asker: Asker(1), shipper, lsn }))
     }
 
     fn replace(&mut self, index: usize) -> Vec<String> {
-        told(&self.handle(Event::AsksReplace {
-            asker: Asker(1),
-            member: name(index),
-        }))
+        told(&self.handle(Event::AsksReplace { asker: Asker(1), member: name(index) }))
     }
 
     fn changed(&mut self, shipper: Shipper, generation: u64) -> Vec<String> {
-        told(&self.handle(Event::ConfigCommitted {
-            asker: Asker(1),
-            shipper,
-            generation,
-        }))
+        told(&self.handle(Event::ConfigCommitted { asker: Asker(1), shipper, generation }))
     }
 
     fn fence(&self) -> Vec<u64> {
@@ -183,12 +139,7 @@ impl Rig {
     }
 
     fn standing(&self, index: usize) -> Standing {
-        self.engine
-            .view(1)
-            .member(&name(index))
-            .unwrap()
-            .standing
-            .clone()
+        self.engine.view(1).member(&name(index)).unwrap().standing.clone()
     }
 }
 
@@ -242,16 +193,9 @@ fn bootstrap_waits_for_everybody_once() {
     rig.register(2, 1);
     rig.register(1, 1);
     let config = rig.engine.state().config.clone().unwrap();
-    assert_eq!(
-        config.voters,
-        [voter(0, 1), voter(1, 1), voter(2, 1)],
-        "in the file's order"
-    );
+    assert_eq!(config.voters, [voter(0, 1), voter(1, 1), voter(2, 1)], "in the file's order");
     rig.register(0, 1);
-    assert_eq!(
-        told(&rig.ask_grant(0, 1)),
-        ["save", "granted 1 commit [1] fence [1]", "publish"]
-    );
+    assert_eq!(told(&rig.ask_grant(0, 1)), ["save", "granted 1 commit [1] fence [1]", "publish"]);
 }
 
 #[test]
@@ -260,36 +204,21 @@ fn before_the_bootstrap_ends_the_newest_log_counts() {
     rig.register(0, 1);
     rig.register(0, 2);
     rig.register(1, 1);
-    assert_eq!(
-        rig.engine.state().config.as_ref().unwrap().voters,
-        [voter(0, 2), voter(1, 1)]
-    );
+    assert_eq!(rig.engine.state().config.as_ref().unwrap().voters, [voter(0, 2), voter(1, 1)]);
 }
 
 #[test]
 fn only_the_sources_counted_log_is_granted() {
     let mut rig = Rig::three();
-    assert_eq!(
-        told(&rig.ask_grant(1, 1)),
-        ["refused: the source is s1, not s2"]
-    );
-    assert_eq!(
-        told(&rig.ask_grant(0, 2)),
-        ["refused: s1 has not registered with this log"]
-    );
+    assert_eq!(told(&rig.ask_grant(1, 1)), ["refused: the source is s1, not s2"]);
+    assert_eq!(told(&rig.ask_grant(0, 2)), ["refused: s1 has not registered with this log"]);
     rig.register(0, 2);
     let excluded =
         "refused: s1 does not count: its log folder is new; run `plimsoll member replace s1`";
     assert_eq!(told(&rig.ask_grant(0, 2)), [excluded]);
-    assert_eq!(
-        told(&rig.ask_grant(0, 1)),
-        ["refused: s1 has not registered with this log"]
-    );
+    assert_eq!(told(&rig.ask_grant(0, 1)), ["refused: s1 has not registered with this log"]);
     rig.restart();
-    assert_eq!(
-        told(&rig.ask_grant(0, 1)),
-        ["refused: s1 has not registered with this log"]
-    );
+    assert_eq!(told(&rig.ask_grant(0, 1)), ["refused: s1 has not registered with this log"]);
     rig.register(0, 1);
     assert_eq!(rig.granted(0, 1).shipper.epoch, Epoch::FIRST);
 }
@@ -304,10 +233,7 @@ fn each_start_takes_a_new_epoch_and_fences_the_older() {
     assert_eq!(rig.changed(first, 1), ["fenced"]);
     assert_eq!(rig.complete(second), ["save", "noted", "publish"]);
     assert_eq!(rig.complete(second), ["noted"]);
-    let foreign = Shipper {
-        epoch: second.epoch,
-        grant: GrantId(77),
-    };
+    let foreign = Shipper { epoch: second.epoch, grant: GrantId(77) };
     assert_eq!(rig.complete(foreign), ["fenced"]);
 }
 
@@ -315,20 +241,12 @@ fn each_start_takes_a_new_epoch_and_fences_the_older() {
 fn strangers_and_foreign_logs_are_refused() {
     let mut rig = Rig::three();
     let texts = rig.register(7, 1);
-    assert!(
-        texts[0].starts_with("refused: s8 is no member"),
-        "{texts:?}"
-    );
+    assert!(texts[0].starts_with("refused: s8 is no member"), "{texts:?}");
     let mut foreign = registration(1, 1, None);
-    foreign.log = Some(LogIdentity {
-        cluster: ClusterId::from_bytes([3; 16]),
-        incarnation: life(1),
-    });
+    foreign.log =
+        Some(LogIdentity { cluster: ClusterId::from_bytes([3; 16]), incarnation: life(1) });
     let texts = rig.register_with(foreign);
-    assert!(
-        texts[0].starts_with("refused: the log of s2 belongs to cluster 0303"),
-        "{texts:?}"
-    );
+    assert!(texts[0].starts_with("refused: the log of s2 belongs to cluster 0303"), "{texts:?}");
 }
 
 #[test]
@@ -339,10 +257,7 @@ fn a_store_that_is_an_older_copy_grants_nothing() {
     ahead.promised = Epoch::new(4);
     rig.register_with(ahead);
     let texts = told(&rig.ask_grant(0, 1));
-    assert!(
-        texts[0].starts_with("refused: a member knows epoch 4"),
-        "{texts:?}"
-    );
+    assert!(texts[0].starts_with("refused: a member knows epoch 4"), "{texts:?}");
 }
 
 #[test]
@@ -361,31 +276,18 @@ fn a_new_log_counts_after_a_joint_change() {
     assert_eq!(rig.fence(), [1, 2]);
     rig.register(1, 2);
     let texts = rig.replace(1);
-    assert!(
-        texts[0].starts_with("refused: the change to generation 2 is still"),
-        "{texts:?}"
-    );
+    assert!(texts[0].starts_with("refused: the change to generation 2 is still"), "{texts:?}");
     assert_eq!(rig.complete(first), ["noted"]);
-    assert_eq!(
-        rig.fence(),
-        [1, 2],
-        "the shipper may be under the old rule alone"
-    );
+    assert_eq!(rig.fence(), [1, 2], "the shipper may be under the old rule alone");
     rig.restart();
     let texts = rig.changed(first, 3);
-    assert!(
-        texts[0].starts_with("refused: generation 3 is not under way"),
-        "{texts:?}"
-    );
+    assert!(texts[0].starts_with("refused: generation 3 is not under way"), "{texts:?}");
     assert_eq!(rig.changed(first, 2), ["save", "noted", "publish"]);
     assert_eq!(rig.changed(first, 2), ["noted"]);
     assert_eq!(rig.fence(), [2]);
     rig.register(2, 2);
     assert_eq!(rig.standing(2), Standing::Counts);
-    assert_eq!(
-        rig.engine.state().config.as_ref().unwrap().voters[2],
-        voter(2, 2)
-    );
+    assert_eq!(rig.engine.state().config.as_ref().unwrap().voters[2], voter(2, 2));
 }
 
 #[test]
@@ -395,19 +297,13 @@ fn a_change_outlives_its_shipper_and_the_fence_stays_wide() {
     rig.complete(first);
     rig.register(1, 2);
     rig.replace(1);
-    assert_eq!(
-        told(&rig.ask_grant(0, 1))[1],
-        "granted 2 commit [1, 2] fence [1, 2]"
-    );
+    assert_eq!(told(&rig.ask_grant(0, 1))[1], "granted 2 commit [1, 2] fence [1, 2]");
     assert_eq!(rig.changed(first, 2), ["fenced"]);
     let third = rig.granted(0, 1).shipper;
     assert_eq!(rig.complete(third), ["save", "noted", "publish"]);
     assert_eq!(rig.fence(), [1, 2]);
     rig.changed(third, 2);
-    assert_eq!(
-        told(&rig.ask_grant(0, 1))[1],
-        "granted 4 commit [2] fence [2]"
-    );
+    assert_eq!(told(&rig.ask_grant(0, 1))[1], "granted 4 commit [2] fence [2]");
 }
 
 #[test]
@@ -418,10 +314,7 @@ fn a_source_that_lost_its_log_comes_back_by_a_grant_under_both() {
     rig.register(0, 2);
     assert_eq!(rig.replace(0), ["save", "started 2", "publish"]);
     let grant = rig.granted(0, 2);
-    assert_eq!(
-        (generations(&grant.commit), generations(&grant.fence)),
-        (vec![1, 2], vec![1, 2])
-    );
+    assert_eq!((generations(&grant.commit), generations(&grant.fence)), (vec![1, 2], vec![1, 2]));
     assert_eq!(rig.changed(grant.shipper, 2), ["save", "noted", "publish"]);
 }
 
@@ -434,10 +327,7 @@ fn a_shortened_log_never_counts_again() {
     assert_eq!(told(&rig.handle(Event::Reached(reached))), [""; 0]);
     assert_eq!(rig.granted(0, 1).reached, [(voter(1, 1), point(1, 9))]);
     for whole in [point(1, 9), point(1, 12), point(2, 10)] {
-        assert_eq!(
-            rig.register_with(registration(1, 1, Some(whole))),
-            ["registered", "publish"]
-        );
+        assert_eq!(rig.register_with(registration(1, 1, Some(whole))), ["registered", "publish"]);
     }
     rig.restart();
     let texts = rig.register_with(registration(1, 1, Some(point(1, 8))));
@@ -463,11 +353,8 @@ fn the_store_wins_over_the_file_and_says_so() {
     rig.settings.ack = AckWhen::Applied;
     rig.settings.members.remove(2);
     rig.settings.members[1].listen = "moved:1".to_owned();
-    let (engine, commands) = Engine::start(
-        rig.stored.clone(),
-        &rig.settings,
-        ClusterId::from_bytes([1; 16]),
-    );
+    let (engine, commands) =
+        Engine::start(rig.stored.clone(), &rig.settings, ClusterId::from_bytes([1; 16]));
     assert_eq!(told(&commands), ["save"]);
     assert_eq!(engine.state().members[1].listen, "moved:1");
     assert_eq!(engine.state().source, name(0));
@@ -509,28 +396,13 @@ struct Owed {
 
 impl Owed {
     fn granted(&mut self, grant: &Grant) {
-        assert!(
-            self.shippers
-                .last()
-                .is_none_or(|last| last.epoch < grant.shipper.epoch)
-        );
-        assert!(
-            self.grants.insert(grant.shipper.grant.0),
-            "a grant id twice"
-        );
+        assert!(self.shippers.last().is_none_or(|last| last.epoch < grant.shipper.epoch));
+        assert!(self.grants.insert(grant.shipper.grant.0), "a grant id twice");
         self.shippers.push(grant.shipper);
         for config in &self.configs {
-            assert!(
-                grant.fence.contains(config),
-                "I6: the fence forgot {config:?}"
-            );
+            assert!(grant.fence.contains(config), "I6: the fence forgot {config:?}");
         }
-        assert!(
-            grant
-                .commit
-                .iter()
-                .all(|config| grant.fence.contains(config))
-        );
+        assert!(grant.commit.iter().all(|config| grant.fence.contains(config)));
         self.configs.extend(grant.commit.iter().cloned());
     }
 }

@@ -28,10 +28,7 @@ pub(super) fn view(
         source: state.source.clone(),
         epoch: state.epoch(),
         shipper: state.granted.as_ref().map(|granted| granted.shipper),
-        complete: state
-            .granted
-            .as_ref()
-            .is_some_and(|granted| granted.complete),
+        complete: state.granted.as_ref().is_some_and(|granted| granted.complete),
         members: members.collect(),
         config: state.commit(),
         ack: state.ack,
@@ -45,17 +42,10 @@ pub(super) fn standing(
     name: &MemberName,
 ) -> Standing {
     let log = registered.get(name).and_then(|known| known.log);
-    let voter = log.map(|log| Voter {
-        member: name.clone(),
-        incarnation: log.incarnation,
-    });
+    let voter = log.map(|log| Voter { member: name.clone(), incarnation: log.incarnation });
     let Some(config) = &state.config else {
         let seen = state.seen.iter().any(|known| known.member == *name);
-        return if seen {
-            Standing::Counts
-        } else {
-            Standing::Unknown
-        };
+        return if seen { Standing::Counts } else { Standing::Unknown };
     };
     let Some(voter) = voter else {
         return Standing::Counts;
@@ -67,10 +57,7 @@ pub(super) fn standing(
         );
         return Standing::Excluded { reason };
     }
-    let joining = state
-        .incoming
-        .as_ref()
-        .is_some_and(|incoming| incoming.voters.contains(&voter));
+    let joining = state.incoming.as_ref().is_some_and(|incoming| incoming.voters.contains(&voter));
     if config.voters.contains(&voter) {
         Standing::Counts
     } else if joining {

@@ -29,10 +29,7 @@ impl BoundedListener {
     /// Binds `host:port`.
     pub(crate) async fn bind(address: &str) -> io::Result<BoundedListener> {
         let listener = TcpListener::bind(address).await?;
-        Ok(BoundedListener {
-            listener,
-            places: Arc::new(Semaphore::new(CONNECTIONS)),
-        })
+        Ok(BoundedListener { listener, places: Arc::new(Semaphore::new(CONNECTIONS)) })
     }
 
     /// What was bound, its port too.
@@ -52,14 +49,7 @@ impl axum::serve::Listener for BoundedListener {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     let idle = Box::pin(tokio::time::sleep(IDLE));
-                    return (
-                        BoundedStream {
-                            stream,
-                            idle,
-                            _place: place,
-                        },
-                        peer,
-                    );
+                    return (BoundedStream { stream, idle, _place: place }, peer);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept for HTTP");

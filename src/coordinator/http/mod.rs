@@ -45,13 +45,7 @@ pub(super) struct Api {
 impl Api {
     /// `name` is the cluster's, from the configuration.
     pub(super) fn new(name: String, core: CoreHandle, board: SharedBoard) -> Api {
-        Api {
-            name,
-            core,
-            board,
-            metrics: Metrics::new(),
-            turn: AtomicUsize::new(0),
-        }
+        Api { name, core, board, metrics: Metrics::new(), turn: AtomicUsize::new(0) }
     }
 
     fn status(&self) -> Status {
@@ -144,15 +138,11 @@ async fn replace(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Respo
         Some(Replacing::Counts { generation }) => {
             Json(under_way(generation, "counts")).into_response()
         }
-        Some(Replacing::Unknown) => error(
-            StatusCode::NOT_FOUND,
-            &format!("{member} is no member of this cluster"),
-        ),
+        Some(Replacing::Unknown) => {
+            error(StatusCode::NOT_FOUND, &format!("{member} is no member of this cluster"))
+        }
         Some(Replacing::Refused(reason)) => error(StatusCode::CONFLICT, &reason),
-        None => error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the coordinator is stopping",
-        ),
+        None => error(StatusCode::SERVICE_UNAVAILABLE, "the coordinator is stopping"),
     }
 }
 

@@ -31,15 +31,9 @@ pub(super) fn look(
     found.alarms.extend(picture.differences.iter().cloned());
     let source = board.member(&state.source).filter(|entry| entry.live(now));
     if let Some((_, report)) = source.and_then(|entry| entry.report.as_ref()) {
-        report
-            .waiting_for
-            .iter()
-            .for_each(|member| found.waits_for(member.as_str()));
+        report.waiting_for.iter().for_each(|member| found.waits_for(member.as_str()));
     }
-    let complete = state
-        .granted
-        .as_ref()
-        .is_some_and(|granted| granted.complete);
+    let complete = state.granted.as_ref().is_some_and(|granted| granted.complete);
     let quorum = state.config.is_some() && missing.is_none();
     found.healthy = quorum && complete && source.is_some() && picture.ahead.is_none();
     found
@@ -54,10 +48,7 @@ fn missing(picture: &Picture, board: &Board, now: Instant) -> Option<Missing> {
             && entry.is_some_and(|entry| entry.incarnation == Some(voter.incarnation))
     };
     let configs = state.commit();
-    configs
-        .iter()
-        .rev()
-        .find_map(|config| rule::missing_for_commit(config, counted))
+    configs.iter().rev().find_map(|config| rule::missing_for_commit(config, counted))
 }
 
 impl Findings {
@@ -69,9 +60,7 @@ impl Findings {
 
     fn bootstrap(&mut self, picture: &Picture) {
         let unseen = picture.state.unseen();
-        unseen
-            .iter()
-            .for_each(|member| self.waits_for(member.as_str()));
+        unseen.iter().for_each(|member| self.waits_for(member.as_str()));
         if !unseen.is_empty() {
             self.alarms.push(format!(
                 "being set up: no epoch before every member has registered once; waiting for {}",
@@ -88,12 +77,8 @@ impl Findings {
 
     fn quorum(&mut self, missing: Option<&Missing>) {
         let Some(missing) = missing else { return };
-        self.alarms
-            .push(format!("quorum lost: commits wait for {missing}"));
-        missing
-            .of
-            .iter()
-            .for_each(|voter| self.waits_for(voter.member.as_str()));
+        self.alarms.push(format!("quorum lost: commits wait for {missing}"));
+        missing.of.iter().for_each(|voter| self.waits_for(voter.member.as_str()));
     }
 
     fn epoch(&mut self, picture: &Picture) {
@@ -126,8 +111,7 @@ impl Findings {
                 None if !member.live => self.alarms.push(format!("{name}: {}", member.state)),
                 None => {}
             }
-            self.alarms
-                .extend(member.alarms.iter().map(|alarm| format!("{name}: {alarm}")));
+            self.alarms.extend(member.alarms.iter().map(|alarm| format!("{name}: {alarm}")));
         }
     }
 }

@@ -23,14 +23,8 @@ pub(super) fn status(
     let said = report.map(|(_, report)| report);
     let role = said.map_or(expected_role(member, picture), |report| report.role);
     let applied = said.and_then(|report| report.applied);
-    let flushed = said
-        .and_then(|report| report.flushed)
-        .map(|point| point.lsn);
-    let has = if role == MemberRole::Witness {
-        flushed
-    } else {
-        applied.map(|mark| mark.lsn)
-    };
+    let flushed = said.and_then(|report| report.flushed).map(|point| point.lsn);
+    let has = if role == MemberRole::Witness { flushed } else { applied.map(|mark| mark.lsn) };
     let lag = said.map(|_| {
         let committed = board.commit().map_or(0, |mark| mark.lsn.get());
         committed.saturating_sub(has.map_or(0, wal::Lsn::get))
@@ -42,19 +36,13 @@ pub(super) fn status(
         reason,
         listen: member.listen.clone(),
         http: registered.map(|registered| registered.http.clone()),
-        server: registered
-            .and_then(|registered| registered.server.as_ref())
-            .map(server),
+        server: registered.and_then(|registered| registered.server.as_ref()).map(server),
         live,
         state: state(entry, report, live),
-        written_lsn: said
-            .and_then(|report| report.written)
-            .map(|point| point.lsn.get()),
+        written_lsn: said.and_then(|report| report.written).map(|point| point.lsn.get()),
         flushed_lsn: flushed.map(wal::Lsn::get),
         applied_lsn: applied.map(|mark| mark.lsn.get()),
-        applied_timestamp: applied
-            .and_then(|mark| mark.timestamp)
-            .map(wal::Timestamp::bits),
+        applied_timestamp: applied.and_then(|mark| mark.timestamp).map(wal::Timestamp::bits),
         lag_records: lag,
         lag_seconds: lag.map(|_| board.behind_for(has, now).as_secs_f64()),
         serving: live && said.is_some_and(|report| report.serving),
@@ -75,12 +63,7 @@ fn standing(member: &Member, picture: &Picture) -> (&'static str, Option<String>
 fn state(entry: Option<&Entry>, report: Option<(Duration, &Report)>, live: bool) -> String {
     match (entry, report) {
         (None, _) => "not connected".to_owned(),
-        (
-            Some(Entry {
-                connected: false, ..
-            }),
-            _,
-        ) => "gone".to_owned(),
+        (Some(Entry { connected: false, .. }), _) => "gone".to_owned(),
         (Some(_), None) => "starting".to_owned(),
         (Some(_), Some((age, _))) if !live => format!("silent for {:.0} s", age.as_secs_f64()),
         (Some(_), Some((_, report))) => report.state.clone(),
@@ -89,11 +72,7 @@ fn state(entry: Option<&Entry>, report: Option<(Duration, &Report)>, live: bool)
 
 fn server(server: &ServerAddress) -> ServerStatus {
     let family = server.family.clone();
-    ServerStatus {
-        host: server.host.clone(),
-        port: server.port,
-        family,
-    }
+    ServerStatus { host: server.host.clone(), port: server.port, family }
 }
 
 fn expected_role(member: &Member, picture: &Picture) -> MemberRole {

@@ -27,10 +27,8 @@ impl EmbeddedStore {
     /// # Errors
     /// [`Error::InUse`] if another process has it; folder and database errors.
     pub fn open(folder: &Path) -> Result<EmbeddedStore, Error> {
-        std::fs::create_dir_all(folder).map_err(|source| Error::Folder {
-            path: folder.to_owned(),
-            source,
-        })?;
+        std::fs::create_dir_all(folder)
+            .map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
         let path = folder.join(FILE);
         let database = match Database::create(&path) {
             Ok(database) => Arc::new(database),
@@ -40,19 +38,13 @@ impl EmbeddedStore {
         // The file's own name must be durable too; redb syncs only what is in it.
         std::fs::File::open(folder)
             .and_then(|folder| folder.sync_all())
-            .map_err(|source| Error::Folder {
-                path: folder.to_owned(),
-                source,
-            })?;
+            .map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
         Ok(EmbeddedStore { database, path })
     }
 
     fn read(&self) -> Result<Option<(Revision, State)>, Error> {
         let failed = |error: redb::Error| database_error("read", &self.path, error);
-        let transaction = self
-            .database
-            .begin_read()
-            .map_err(|error| failed(error.into()))?;
+        let transaction = self.database.begin_read().map_err(|error| failed(error.into()))?;
         let table = match transaction.open_table(TABLE) {
             Ok(table) => table,
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -61,33 +53,24 @@ impl EmbeddedStore {
         let row = table.get(KEY).map_err(|error| failed(error.into()))?;
         let Some(row) = row else { return Ok(None) };
         let (revision, bytes) = row.value();
-        let state = serde_json::from_slice(bytes).map_err(|source| Error::Unreadable {
-            path: self.path.clone(),
-            source,
-        })?;
+        let state = serde_json::from_slice(bytes)
+            .map_err(|source| Error::Unreadable { path: self.path.clone(), source })?;
         Ok(Some((revision, state)))
     }
 
     fn write(&self, expected: Option<Revision>, bytes: &[u8]) -> Result<Revision, Error> {
         let failed = |error: redb::Error| database_error("write", &self.path, error);
         // redb's default durability: the commit returns after its fsync. Dropped: rolled back.
-        let transaction = self
-            .database
-            .begin_write()
-            .map_err(|error| failed(error.into()))?;
+        let transaction = self.database.begin_write().map_err(|error| failed(error.into()))?;
         let next = expected.unwrap_or(0) + 1;
         {
-            let mut table = transaction
-                .open_table(TABLE)
-                .map_err(|error| failed(error.into()))?;
+            let mut table = transaction.open_table(TABLE).map_err(|error| failed(error.into()))?;
             let found = table.get(KEY).map_err(|error| failed(error.into()))?;
             let found = found.map(|row| row.value().0);
             if found != expected {
                 return Err(Error::Conflict { expected, found });
             }
-            table
-                .insert(KEY, (next, bytes))
-                .map_err(|error| failed(error.into()))?;
+            table.insert(KEY, (next, bytes)).map_err(|error| failed(error.into()))?;
         }
         transaction.commit().map_err(|error| failed(error.into()))?;
         Ok(next)
@@ -106,10 +89,8 @@ impl Store for EmbeddedStore {
         expected: Option<Revision>,
         state: &State,
     ) -> Result<Revision, Error> {
-        let bytes = serde_json::to_vec(state).map_err(|source| Error::Unreadable {
-            path: self.path.clone(),
-            source,
-        })?;
+        let bytes = serde_json::to_vec(state)
+            .map_err(|source| Error::Unreadable { path: self.path.clone(), source })?;
         let store = self.clone();
         let write = tokio::task::spawn_blocking(move || store.write(expected, &bytes));
         write.await.map_err(|_| Error::BrokenOff)?
@@ -117,11 +98,7 @@ impl Store for EmbeddedStore {
 }
 
 fn database_error(doing: &'static str, path: &Path, error: impl Into<redb::Error>) -> Error {
-    Error::Database {
-        doing,
-        path: path.to_owned(),
-        source: Box::new(error.into()),
-    }
+    Error::Database { doing, path: path.to_owned(), source: Box::new(error.into()) }
 }
 
 #[cfg(test)]
@@ -135,12 +112,7 @@ mod tests {
     fn state(cluster: u8) -> State {
         let source = MemberName::new("s1").unwrap();
         let rule = Rule::Any { k: 1 };
-        let settings = Settings {
-            source,
-            rule,
-            ack: AckWhen::Flushed,
-            members: Vec::new(),
-        };
+        let settings = Settings { source, rule, ack: AckWhen::Flushed, members: Vec::new() };
         State::new(&settings, ClusterId::from_bytes([cluster; 16]))
     }
 
@@ -154,10 +126,7 @@ mod tests {
         assert_eq!(store.compare_and_set(Some(1), &state(2)).await.unwrap(), 2);
         for stale in [None, Some(1), Some(3)] {
             let error = store.compare_and_set(stale, &state(3)).await.unwrap_err();
-            assert!(
-                matches!(error, Error::Conflict { found: Some(2), .. }),
-                "{error}"
-            );
+            assert!(matches!(error, Error::Conflict { found: Some(2), .. }), "{error}");
             assert_eq!(error.class(), crate::cluster::ErrorClass::Fenced);
         }
         let error = EmbeddedStore::open(&place).unwrap_err();

@@ -7,19 +7,12 @@ use super::*;
 
 fn voter(member: usize, life: u8) -> Voter {
     let member = MemberName::new(format!("s{}", member + 1)).unwrap();
-    Voter {
-        member,
-        incarnation: Incarnation::from_bytes([life; 16]),
-    }
+    Voter { member, incarnation: Incarnation::from_bytes([life; 16]) }
 }
 
 fn any(k: usize, members: &[usize]) -> QuorumConfig {
     let voters = members.iter().map(|&member| voter(member, 0)).collect();
-    QuorumConfig {
-        generation: 1,
-        rule: Rule::Any { k },
-        voters,
-    }
+    QuorumConfig { generation: 1, rule: Rule::Any { k }, voters }
 }
 
 fn lsn(number: u64) -> Lsn {
@@ -28,25 +21,15 @@ fn lsn(number: u64) -> Lsn {
 
 /// Members of a universe as a bit set.
 fn within(set: u32, voter: &Voter, universe: &[Voter]) -> bool {
-    universe
-        .iter()
-        .position(|known| known == voter)
-        .is_some_and(|bit| set >> bit & 1 == 1)
+    universe.iter().position(|known| known == voter).is_some_and(|bit| set >> bit & 1 == 1)
 }
 
 fn commits(config: &QuorumConfig, set: u32, universe: &[Voter]) -> bool {
-    committed(config, |voter| {
-        within(set, voter, universe).then_some(Lsn::FIRST)
-    })
-    .is_some()
+    committed(config, |voter| within(set, voter, universe).then_some(Lsn::FIRST)).is_some()
 }
 
 fn fences(config: &QuorumConfig, set: u32, universe: &[Voter]) -> bool {
-    let promised = universe
-        .iter()
-        .filter(|voter| within(set, voter, universe))
-        .cloned()
-        .collect();
+    let promised = universe.iter().filter(|voter| within(set, voter, universe)).cloned().collect();
     fenced(config, &promised)
 }
 
@@ -65,11 +48,7 @@ fn the_greatest_lsn_that_k_have() {
     for (k, points, expected) in table {
         let config = any(k, &[0, 1, 2, 3]);
         let found = committed(&config, |voter| {
-            let index = config
-                .voters
-                .iter()
-                .position(|known| known == voter)
-                .unwrap();
+            let index = config.voters.iter().position(|known| known == voter).unwrap();
             points[index].map(lsn)
         });
         assert_eq!(found, expected.map(lsn), "any({k}) of {points:?}");
@@ -104,10 +83,7 @@ fn another_life_of_a_member_counts_for_nothing() {
 #[test]
 fn no_config_fences_nothing() {
     assert!(!fenced_all(&[], &BTreeSet::new()));
-    assert!(!fenced(
-        &any(0, &[0, 1]),
-        &[voter(0, 0), voter(1, 0)].into()
-    ));
+    assert!(!fenced(&any(0, &[0, 1]), &[voter(0, 0), voter(1, 0)].into()));
     assert!(!fenced(&any(9, &[0, 1]), &BTreeSet::new()));
 }
 
@@ -117,22 +93,10 @@ fn says_for_whom_it_waits() {
     let there =
         |names: &'static [&str]| move |voter: &Voter| names.contains(&voter.member.as_str());
     let text = |missing: Option<Missing>| missing.map(|missing| missing.to_string());
-    assert_eq!(
-        text(missing_for_commit(&config, there(&["s1", "s2"]))),
-        None
-    );
-    assert_eq!(
-        text(missing_for_commit(&config, there(&["s1"]))).as_deref(),
-        Some("1 of s2, s3")
-    );
-    assert_eq!(
-        text(missing_for_commit(&config, there(&[]))).as_deref(),
-        Some("2 of s1, s2, s3")
-    );
-    assert_eq!(
-        text(missing_for_fence(&any(1, &[0, 1]), there(&["s1"]))).as_deref(),
-        Some("s2")
-    );
+    assert_eq!(text(missing_for_commit(&config, there(&["s1", "s2"]))), None);
+    assert_eq!(text(missing_for_commit(&config, there(&["s1"]))).as_deref(), Some("1 of s2, s3"));
+    assert_eq!(text(missing_for_commit(&config, there(&[]))).as_deref(), Some("2 of s1, s2, s3"));
+    assert_eq!(text(missing_for_fence(&any(1, &[0, 1]), there(&["s1"]))).as_deref(), Some("s2"));
     assert_eq!(
         text(missing_for_commit(&any(3, &[0, 1]), there(&["s1"]))).as_deref(),
         Some("s2 (and 1 more than there are)")
@@ -143,26 +107,9 @@ fn says_for_whom_it_waits() {
 fn refuses_rules_that_cannot_work() {
     assert_eq!(check(&any(1, &[0])), Ok(()));
     assert_eq!(check(&any(3, &[0, 1, 2])), Ok(()));
-    assert_eq!(
-        check(&any(0, &[0])),
-        Err(Error::Impossible {
-            k: 0,
-            voters: 1,
-            most: 0
-        })
-    );
-    assert_eq!(
-        check(&any(4, &[0, 1, 2])),
-        Err(Error::Impossible {
-            k: 4,
-            voters: 3,
-            most: 2
-        })
-    );
-    assert_eq!(
-        check(&any(1, &[0, 1, 0])),
-        Err(Error::Twice(voter(0, 0).member))
-    );
+    assert_eq!(check(&any(0, &[0])), Err(Error::Impossible { k: 0, voters: 1, most: 0 }));
+    assert_eq!(check(&any(4, &[0, 1, 2])), Err(Error::Impossible { k: 4, voters: 3, most: 2 }));
+    assert_eq!(check(&any(1, &[0, 1, 0])), Err(Error::Twice(voter(0, 0).member)));
     assert_eq!(
         in_words(&any(2, &[0, 1, 2])),
         "2 of s1, s2, s3 flushed (1 may be lost, 1 may be away)"
@@ -179,16 +126,11 @@ fn every_commit_quorum_meets_every_fence_up_to_seven() {
         for k in 1..=n {
             let config = any(k, &members);
             let sets = 1u32 << n;
-            let commit: Vec<u32> = (0..sets)
-                .filter(|&set| commits(&config, set, &universe))
-                .collect();
+            let commit: Vec<u32> =
+                (0..sets).filter(|&set| commits(&config, set, &universe)).collect();
             for fence in 0..sets {
                 let met = commit.iter().all(|&set| set & fence != 0);
-                assert_eq!(
-                    fences(&config, fence, &universe),
-                    met,
-                    "any({k}) of {n}: {fence:b}"
-                );
+                assert_eq!(fences(&config, fence, &universe), met, "any({k}) of {n}: {fence:b}");
             }
         }
     }
@@ -204,18 +146,13 @@ fn a_fence_under_both_meets_every_step_of_a_joint_change() {
         let members: Vec<usize> = (0..5).filter(|bit| set >> bit & 1 == 1).collect();
         for k in 1..=members.len() {
             let config = any(k, &members);
-            let commit: u32 = (0..32)
-                .filter(|&set| commits(&config, set, &universe))
-                .fold(0, bit);
-            let fence: u32 = (0..32)
-                .filter(|&set| fences(&config, set, &universe))
-                .fold(0, bit);
+            let commit: u32 = (0..32).filter(|&set| commits(&config, set, &universe)).fold(0, bit);
+            let fence: u32 = (0..32).filter(|&set| fences(&config, set, &universe)).fold(0, bit);
             configs.push((commit, fence));
         }
     }
-    let meets: Vec<u32> = (0u32..32)
-        .map(|fence| (0u32..32).filter(|set| set & fence != 0).fold(0, bit))
-        .collect();
+    let meets: Vec<u32> =
+        (0u32..32).map(|fence| (0u32..32).filter(|set| set & fence != 0).fold(0, bit)).collect();
     for &(old_commit, old_fence) in &configs {
         for &(new_commit, new_fence) in &configs {
             let anything_committed = old_commit | new_commit;

@@ -111,9 +111,7 @@ impl SegmentHeader {
         disk::read_at(file, path, &mut bytes, 0)?;
         let header = SegmentHeader::decode(&bytes).map_err(damaged)?;
         if path.file_name() != Some(SegmentHeader::file_name(header.base).as_ref()) {
-            return Err(damaged(Fault::Field(
-                "base LSN: the file name says another",
-            )));
+            return Err(damaged(Fault::Field("base LSN: the file name says another")));
         }
         Ok(header)
     }
@@ -123,18 +121,11 @@ impl SegmentHeader {
         let found = bytes.len() as u64;
         let Some((checked, crc)) = bytes.split_last_chunk::<CRC>().filter(|_| length == found)
         else {
-            return Err(Fault::Short {
-                expected: length,
-                found,
-            });
+            return Err(Fault::Short { expected: length, found });
         };
         let (expected, found) = (crc32fast::hash(checked), u32::from_le_bytes(*crc));
         if expected != found {
-            return Err(Fault::Checksum {
-                what: "segment header",
-                expected,
-                found,
-            });
+            return Err(Fault::Checksum { what: "segment header", expected, found });
         }
         fields(Input::new(checked), length).map_err(Fault::Field)
     }
@@ -159,10 +150,7 @@ fn header_len(bytes: &[u8]) -> Result<u32, Fault> {
     if (least..=MAX_LEN).contains(&length) {
         Ok(length)
     } else {
-        Err(Fault::Bounds {
-            what: "header length",
-            found: u64::from(length),
-        })
+        Err(Fault::Bounds { what: "header length", found: u64::from(length) })
     }
 }
 
@@ -176,13 +164,7 @@ fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
     let before_base = Lsn::new(input.u64("base LSN of the segment before")?);
     let bytes = input.u64("length of the segment before")?;
     let before_epoch = Epoch::new(input.u32("epoch")?);
-    let before = Before {
-        chain,
-        epoch: before_epoch,
-        timestamp,
-        base: before_base,
-        bytes,
-    };
+    let before = Before { chain, epoch: before_epoch, timestamp, base: before_base, bytes };
     let context_len = input.u32("context length")?;
     if input.rest().len() as u64 != u64::from(context_len) {
         return Err("context length");
@@ -191,12 +173,5 @@ fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
         0 => None,
         _ => Some(SourceContext::decode(input)?),
     };
-    Ok(SegmentHeader {
-        cluster,
-        epoch,
-        base,
-        before,
-        context,
-        len,
-    })
+    Ok(SegmentHeader { cluster, epoch, base, before, context, len })
 }

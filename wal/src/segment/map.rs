@@ -17,14 +17,7 @@ pub(crate) fn map_sealed(file: &File, path: &Path, bytes: u64) -> Result<Bytes, 
     let found = disk::length(file, path)?;
     let length = usize::try_from(bytes).ok().filter(|_| found >= bytes);
     let Some(length) = length else {
-        return Err(Error::damaged(
-            path,
-            found,
-            Fault::Short {
-                expected: bytes,
-                found,
-            },
-        ));
+        return Err(Error::damaged(path, found, Fault::Short { expected: bytes, found }));
     };
     // SAFETY: the mapped bytes must not change, and must stay there, while the map lives. A sealed
     // segment's file is never written again, nor made shorter: an adoption that cuts one writes a

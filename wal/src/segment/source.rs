@@ -29,22 +29,12 @@ enum Stored {
 
 impl Source {
     pub fn growing(file: File, path: &Path) -> Source {
-        Source {
-            path: path.to_owned(),
-            bytes: Stored::File {
-                file,
-                piece: Bytes::new(),
-                at: 0,
-            },
-        }
+        Source { path: path.to_owned(), bytes: Stored::File { file, piece: Bytes::new(), at: 0 } }
     }
 
     pub fn sealed(file: &File, path: &Path, bytes: u64) -> Result<Source, Error> {
         let map = map_sealed(file, path, bytes)?;
-        Ok(Source {
-            path: path.to_owned(),
-            bytes: Stored::Map(map),
-        })
+        Ok(Source { path: path.to_owned(), bytes: Stored::Map(map) })
     }
 
     pub fn path(&self) -> &Path {
@@ -69,11 +59,7 @@ impl Source {
     /// The whole frame at `offset`, its checksums checked.
     pub fn frame(&mut self, offset: u64, limit: u64) -> Result<Result<Frame, Fault>, Error> {
         match self.header(offset, limit)? {
-            Ok(header) => Ok(Frame::check(self.read(
-                offset,
-                header.frame_len(),
-                limit,
-            )?)),
+            Ok(header) => Ok(Frame::check(self.read(offset, header.frame_len(), limit)?)),
             Err(fault) => Ok(Err(fault)),
         }
     }

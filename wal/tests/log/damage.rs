@@ -27,11 +27,7 @@ fn every_flipped_bit_is_found() {
     drop(filled(&folder, 0, 0));
     let mut log = Log::open(&folder.path, options).unwrap();
     for number in 1..12 {
-        append(
-            &mut log,
-            epoch(2),
-            &[wal::Body::Transaction(transaction(number, 30))],
-        );
+        append(&mut log, epoch(2), &[wal::Body::Transaction(transaction(number, 30))]);
     }
     log.sync().unwrap();
     drop(log);
@@ -42,10 +38,7 @@ fn every_flipped_bit_is_found() {
         let bytes = fs::read(path).unwrap();
         let end = frames_in(path).last().unwrap().1;
         let newest = index + 1 == segments.len();
-        assert!(
-            newest || bytes.len() as u64 == end,
-            "a sealed segment has nothing behind it"
-        );
+        assert!(newest || bytes.len() as u64 == end, "a sealed segment has nothing behind it");
         for (offset, byte) in bytes.iter().enumerate() {
             for bit in 0..8 {
                 overwrite(path, offset as u64, &[byte ^ (1 << bit)]);
@@ -86,10 +79,7 @@ fn a_hole_with_whole_frames_behind_it_is_damage() {
             // What an older program, or a copy, leaves: nothing is known of fsyncs.
             fs::remove_file(folder.path.join("flushed")).unwrap();
         }
-        assert_eq!(
-            damage(Log::open(&folder.path, SMALL).map(|_| ())),
-            (name(&path), start)
-        );
+        assert_eq!(damage(Log::open(&folder.path, SMALL).map(|_| ())), (name(&path), start));
         assert_eq!(damage(verify(&folder.path)), (name(&path), start));
     }
 }
@@ -101,18 +91,11 @@ fn swapped_frames_are_damage() {
     let path = folder.segments().pop().unwrap();
     let bytes = fs::read(&path).unwrap();
     let frames = frames_in(&path);
-    let pair = frames
-        .windows(2)
-        .find(|pair| pair[0].1 - pair[0].0 == pair[1].1 - pair[1].0);
-    let [one, two] = pair.unwrap() else {
-        unreachable!()
-    };
+    let pair = frames.windows(2).find(|pair| pair[0].1 - pair[0].0 == pair[1].1 - pair[1].0);
+    let [one, two] = pair.unwrap() else { unreachable!() };
     overwrite(&path, one.0, &bytes[two.0 as usize..two.1 as usize]);
     overwrite(&path, two.0, &bytes[one.0 as usize..one.1 as usize]);
-    assert_eq!(
-        damage(Log::open(&folder.path, SMALL).map(|_| ())),
-        (name(&path), one.0)
-    );
+    assert_eq!(damage(Log::open(&folder.path, SMALL).map(|_| ())), (name(&path), one.0));
 }
 
 #[test]
@@ -125,16 +108,8 @@ fn lost_shortened_and_foreign_segments_are_damage() {
         let aside = path.with_extension("aside");
         fs::rename(path, &aside).unwrap();
         // The oldest may go: that is what retention does.
-        assert_eq!(
-            verify(&folder.path).is_err(),
-            index > 0,
-            "segment {index} lost"
-        );
-        assert_eq!(
-            Log::open(&folder.path, SMALL).is_err(),
-            index > 0,
-            "segment {index} lost"
-        );
+        assert_eq!(verify(&folder.path).is_err(), index > 0, "segment {index} lost");
+        assert_eq!(Log::open(&folder.path, SMALL).is_err(), index > 0, "segment {index} lost");
         fs::rename(&aside, path).unwrap();
     }
     let whole = fs::read(&segments[1]).unwrap();
@@ -147,17 +122,10 @@ fn lost_shortened_and_foreign_segments_are_damage() {
     let other = Folder::fast();
     let theirs = ClusterId::from_bytes([8; 16]);
     let mut log = Log::create(&other.path, theirs, INCARNATION, SMALL).unwrap();
-    append(
-        &mut log,
-        epoch(1),
-        &[wal::Body::EpochStart(epoch_start("s1"))],
-    );
+    append(&mut log, epoch(1), &[wal::Body::EpochStart(epoch_start("s1"))]);
     fs::copy(&other.segments()[0], &segments[0]).unwrap();
     match Log::open(&folder.path, SMALL).map(|_| ()) {
-        Err(Error::Damaged {
-            fault: Fault::Cluster { expected, found },
-            ..
-        }) => {
+        Err(Error::Damaged { fault: Fault::Cluster { expected, found }, .. }) => {
             assert_eq!((expected, found), (CLUSTER, theirs));
         }
         other => panic!("{other:?}"),

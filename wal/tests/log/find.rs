@@ -32,10 +32,7 @@ fn a_record_is_found_by_everything_that_names_it() {
     assert_eq!(find(Find::Lsn(beyond.lsn.next())), None);
     assert_eq!(find(Find::Timestamp(timestamp(1 << 40))), None);
     assert_eq!(find(Find::Gtid(mariadb(999))), None);
-    assert_eq!(
-        find(Find::Position(BinlogPosition::new("bin.000007", 950))),
-        None
-    );
+    assert_eq!(find(Find::Position(BinlogPosition::new("bin.000007", 950))), None);
     assert_eq!(find(Find::WallClock(i64::MAX)), None);
     assert_eq!(find(Find::WallClock(0)), Some(lsn(2)));
 }

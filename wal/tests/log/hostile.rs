@@ -12,9 +12,7 @@ fn sound() -> Vec<u8> {
     let log = folder.create();
     let mut bodies = vec![Body::EpochStart(epoch_start("s1"))];
     bodies.extend((1..20).map(|number| Body::Transaction(transaction(number, 60))));
-    bodies.push(Body::Heartbeat {
-        closed: timestamp(4),
-    });
+    bodies.push(Body::Heartbeat { closed: timestamp(4) });
     bodies.push(Body::ChunkEnd(transaction(30, 5)));
     next_frame(&log, epoch(1), &bodies).bytes().to_vec()
 }

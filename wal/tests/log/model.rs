@@ -57,34 +57,18 @@ impl Model {
 
     fn check(&self, log: &Log) {
         assert_eq!(read_all(log), self.records);
-        assert_eq!(
-            log.tail().map(|tail| tail.lsn),
-            Lsn::new(self.records.len() as u64)
-        );
-        assert_eq!(
-            log.last_timestamp(),
-            self.records.last().map(|record| record.timestamp)
-        );
-        let last_start = self
-            .records
-            .iter()
-            .rev()
-            .find_map(|record| match &record.body {
-                Body::EpochStart(_) => Some(record.lsn),
-                _ => None,
-            });
+        assert_eq!(log.tail().map(|tail| tail.lsn), Lsn::new(self.records.len() as u64));
+        assert_eq!(log.last_timestamp(), self.records.last().map(|record| record.timestamp));
+        let last_start = self.records.iter().rev().find_map(|record| match &record.body {
+            Body::EpochStart(_) => Some(record.lsn),
+            _ => None,
+        });
         assert_eq!(log.context().map(|context| context.epoch_start), last_start);
-        let last_format = self
-            .records
-            .iter()
-            .rev()
-            .find_map(|record| match &record.body {
-                Body::EpochStart(_) | Body::FormatDescription { .. } => Some(record.lsn),
-                _ => None,
-            });
-        let format = log
-            .tail()
-            .and_then(|tail| log.reader().format_at(tail.lsn).ok());
+        let last_format = self.records.iter().rev().find_map(|record| match &record.body {
+            Body::EpochStart(_) | Body::FormatDescription { .. } => Some(record.lsn),
+            _ => None,
+        });
+        let format = log.tail().and_then(|tail| log.reader().format_at(tail.lsn).ok());
         assert_eq!(format.map(|format| format.0), last_format);
     }
 }
@@ -92,11 +76,7 @@ impl Model {
 fn run(steps: &[Step]) {
     let folder = Folder::fast();
     let mut log = Some(folder.create());
-    let mut model = Model {
-        records: Vec::new(),
-        ends: Vec::new(),
-        epoch: 1,
-    };
+    let mut model = Model { records: Vec::new(), ends: Vec::new(), epoch: 1 };
     for step in steps {
         let mut open = log.take().unwrap();
         match step {
@@ -150,10 +130,7 @@ fn run(steps: &[Step]) {
     model.check(&open);
     drop(open);
     model.check(&folder.open());
-    assert_eq!(
-        verify(&folder.path).unwrap().records,
-        model.records.len() as u64
-    );
+    assert_eq!(verify(&folder.path).unwrap().records, model.records.len() as u64);
 }
 
 proptest! {

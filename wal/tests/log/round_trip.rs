@@ -6,11 +6,7 @@ use wal::{BinlogPosition, Body, Frame, Gtid, Log, Lsn, TransactionClass};
 use crate::support::*;
 
 fn every_kind() -> Vec<Body> {
-    let mysql = |tag: &str| Gtid::Mysql {
-        uuid: [3; 16],
-        tag: tag.to_owned(),
-        number: 77,
-    };
+    let mysql = |tag: &str| Gtid::Mysql { uuid: [3; 16], tag: tag.to_owned(), number: 77 };
     let mut bodies = vec![Body::EpochStart(epoch_start("s1"))];
     for class in [
         TransactionClass::Rows,
@@ -24,12 +20,7 @@ fn every_kind() -> Vec<Body> {
         one.class = class;
         bodies.push(Body::Transaction(one));
     }
-    for gtid in [
-        None,
-        Some(mysql("")),
-        Some(mysql("tag_1")),
-        Some(mariadb(u64::MAX)),
-    ] {
+    for gtid in [None, Some(mysql("")), Some(mysql("tag_1")), Some(mariadb(u64::MAX))] {
         let mut one = transaction(11, 0);
         one.gtid = gtid;
         one.commit_micros = -1;
@@ -39,9 +30,7 @@ fn every_kind() -> Vec<Body> {
     let position = BinlogPosition::new("bin.000009", 256);
     let event = Bytes::from_static(b"format 2");
     bodies.push(Body::FormatDescription { position, event });
-    bodies.push(Body::Heartbeat {
-        closed: timestamp(5),
-    });
+    bodies.push(Body::Heartbeat { closed: timestamp(5) });
     bodies.push(Body::Membership(Bytes::from_static(b"{}")));
     bodies.push(Body::Chunk(Bytes::from(vec![1; 5000])));
     bodies.push(Body::ChunkEnd(transaction(12, 10)));
@@ -60,18 +49,10 @@ fn every_kind_of_record_comes_back_as_it_was() {
     drop(log);
     let log = folder.open();
     let read = read_all(&log);
-    assert_eq!(
-        read.iter()
-            .map(|record| record.body.clone())
-            .collect::<Vec<_>>(),
-        bodies
-    );
+    assert_eq!(read.iter().map(|record| record.body.clone()).collect::<Vec<_>>(), bodies);
     let lsns: Vec<u64> = read.iter().map(|record| record.lsn.get()).collect();
     assert_eq!(lsns, (1..=bodies.len() as u64).collect::<Vec<_>>());
-    assert!(
-        read.windows(2)
-            .all(|pair| pair[0].timestamp < pair[1].timestamp)
-    );
+    assert!(read.windows(2).all(|pair| pair[0].timestamp < pair[1].timestamp));
 }
 
 #[test]
@@ -96,10 +77,7 @@ fn a_log_of_many_segments_is_read_from_every_lsn() {
         let mut cursor = log.reader().cursor(lsn(from)).unwrap();
         let frame = cursor.next_frame(tail).unwrap().unwrap();
         assert!(frame.header().first_lsn <= lsn(from) && frame.last().lsn >= lsn(from));
-        assert_eq!(
-            log.boundary(lsn(from)).unwrap(),
-            frame.last().lsn == lsn(from)
-        );
+        assert_eq!(log.boundary(lsn(from)).unwrap(), frame.last().lsn == lsn(from));
     }
     assert!(
         log.reader()
@@ -116,17 +94,10 @@ fn a_lone_commit_costs_little_more_than_its_events() {
     let folder = Folder::new();
     let mut log = folder.create();
     let mut one = transaction(3, 0);
-    one.events = Bytes::from(
-        (0..200)
-            .map(|n: u32| ((n * n * 7919) >> 3) as u8)
-            .collect::<Vec<_>>(),
-    );
+    one.events =
+        Bytes::from((0..200).map(|n: u32| ((n * n * 7919) >> 3) as u8).collect::<Vec<_>>());
     let frame = append(&mut log, epoch(1), &[Body::Transaction(one)]);
-    assert!(
-        frame.bytes().len() < 200 + 60 + 60,
-        "{}",
-        frame.bytes().len()
-    );
+    assert!(frame.bytes().len() < 200 + 60 + 60, "{}", frame.bytes().len());
 }
 
 #[test]
@@ -138,55 +109,27 @@ fn the_context_says_where_the_source_stands() {
     let context = log.context().unwrap();
     assert_eq!((context.epoch_start, context.format_lsn), (lsn(1), lsn(1)));
     assert_eq!(context.position, BinlogPosition::new("bin.000006", 4));
-    assert_eq!(
-        (context.last_gtid, context.end_crc),
-        (Some(mariadb(5)), Some(0xdead_beef))
-    );
+    assert_eq!((context.last_gtid, context.end_crc), (Some(mariadb(5)), Some(0xdead_beef)));
     append(&mut log, epoch(1), &[Body::Transaction(transaction(9, 10))]);
     let event = Bytes::from_static(b"format 2");
     let position = BinlogPosition::new("bin.000008", 256);
-    append(
-        &mut log,
-        epoch(1),
-        &[Body::FormatDescription {
-            position,
-            event: event.clone(),
-        }],
-    );
+    append(&mut log, epoch(1), &[Body::FormatDescription { position, event: event.clone() }]);
     append(&mut log, epoch(2), &[Body::EpochStart(epoch_start("s1"))]);
     let before = log.context().unwrap();
     let start = transaction(9, 0).start;
-    assert_eq!(
-        before.last_transaction,
-        Some((lsn(2), start)),
-        "the same server's"
-    );
+    assert_eq!(before.last_transaction, Some((lsn(2), start)), "the same server's");
     assert_eq!(log.epochs().len(), 2);
     assert_eq!(log.reader().format_at(lsn(2)).unwrap().0, lsn(1));
     assert_eq!(log.reader().format_at(lsn(3)).unwrap(), (lsn(3), event));
     assert_eq!(log.reader().format_at(lsn(4)).unwrap().0, lsn(4));
     append(&mut log, epoch(3), &[Body::EpochStart(epoch_start("s2"))]);
     for number in 10..60 {
-        append(
-            &mut log,
-            epoch(3),
-            &[Body::Transaction(transaction(number, 300))],
-        );
+        append(&mut log, epoch(3), &[Body::Transaction(transaction(number, 300))]);
     }
     let before = log.context().unwrap();
-    assert_eq!(
-        before.last_transaction.as_ref().unwrap().0,
-        log.tail().unwrap().lsn
-    );
+    assert_eq!(before.last_transaction.as_ref().unwrap().0, log.tail().unwrap().lsn);
     assert_eq!((before.epoch_start, before.member.as_str()), (lsn(5), "s2"));
-    assert_eq!(
-        log.reader().format_at(log.tail().unwrap().lsn).unwrap().0,
-        lsn(5)
-    );
+    assert_eq!(log.reader().format_at(log.tail().unwrap().lsn).unwrap().0, lsn(5));
     drop(log);
-    assert_eq!(
-        folder.open().context().unwrap(),
-        before,
-        "across segments and a restart"
-    );
+    assert_eq!(folder.open().context().unwrap(), before, "across segments and a restart");
 }

@@ -11,9 +11,7 @@ use wal::{
 
 pub const CLUSTER: ClusterId = ClusterId::from_bytes([7; 16]);
 pub const INCARNATION: Incarnation = Incarnation::from_bytes([9; 16]);
-pub const SMALL: LogOptions = LogOptions {
-    segment_bytes: 4096,
-};
+pub const SMALL: LogOptions = LogOptions { segment_bytes: 4096 };
 
 /// A log folder that goes with the test.
 pub struct Folder {
@@ -35,10 +33,7 @@ impl Folder {
 
     fn in_temporary(parent: tempfile::TempDir) -> Folder {
         let path = parent.path().join("log");
-        Folder {
-            _parent: parent,
-            path,
-        }
+        Folder { _parent: parent, path }
     }
 
     pub fn create(&self) -> Log {
@@ -73,17 +68,12 @@ pub fn timestamp(counter: u64) -> Timestamp {
 }
 
 pub fn mariadb(sequence: u64) -> Gtid {
-    Gtid::Mariadb {
-        domain: 0,
-        server: 1,
-        sequence,
-    }
+    Gtid::Mariadb { domain: 0, server: 1, sequence }
 }
 
 pub fn transaction(number: u64, event_bytes: usize) -> Transaction {
-    let events: Vec<u8> = (0..event_bytes)
-        .map(|index| (index as u64 * 31 + number * 7 % 251) as u8)
-        .collect();
+    let events: Vec<u8> =
+        (0..event_bytes).map(|index| (index as u64 * 31 + number * 7 % 251) as u8).collect();
     Transaction {
         class: TransactionClass::Rows,
         start: BinlogPosition::new("bin.000007", number * 1000),
@@ -119,9 +109,7 @@ pub fn next_frame(log: &Log, epoch: Epoch, bodies: &[Body]) -> Frame {
     let floor = log.last_timestamp().map_or(0, Timestamp::counter);
     let mut builder = FrameBuilder::new();
     for (index, body) in bodies.iter().enumerate() {
-        builder
-            .push(timestamp(floor + 1 + index as u64), body)
-            .unwrap();
+        builder.push(timestamp(floor + 1 + index as u64), body).unwrap();
     }
     builder.seal(epoch, first, log.chain()).unwrap()
 }
@@ -164,11 +152,7 @@ pub fn filled(folder: &Folder, count: u64, event_bytes: usize) -> Log {
     let mut log = folder.create();
     append(&mut log, epoch(1), &[Body::EpochStart(epoch_start("s1"))]);
     for number in 1..=count {
-        append(
-            &mut log,
-            epoch(1),
-            &[Body::Transaction(transaction(number, event_bytes))],
-        );
+        append(&mut log, epoch(1), &[Body::Transaction(transaction(number, event_bytes))]);
     }
     log
 }
@@ -176,9 +160,7 @@ pub fn filled(folder: &Folder, count: u64, event_bytes: usize) -> Log {
 /// The file name and offset of damage.
 pub fn damage<T: std::fmt::Debug>(result: Result<T, Error>) -> (String, u64) {
     match result {
-        Err(Error::Damaged {
-            segment, offset, ..
-        }) => (segment, offset),
+        Err(Error::Damaged { segment, offset, .. }) => (segment, offset),
         other => panic!("expected damage, found {other:?}"),
     }
 }

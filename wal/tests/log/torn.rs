@@ -39,11 +39,7 @@ fn every_broken_off_last_frame_is_cut_to_the_last_whole_one() {
                 let log = folder.open();
                 assert_eq!(log.tail().map(|tail| tail.lsn), Lsn::new(4), "cut at {cut}");
                 assert_eq!(log.flushed(), log.tail());
-                assert!(
-                    fs::read(&path).unwrap()[start as usize..]
-                        .iter()
-                        .all(|&byte| byte == 0)
-                );
+                assert!(fs::read(&path).unwrap()[start as usize..].iter().all(|&byte| byte == 0));
             }
         }
     }
@@ -64,16 +60,9 @@ fn the_same_frame_once_flushed_is_damage() {
         let mut bytes = whole.clone();
         bytes[cut as usize..].fill(0);
         fs::write(&path, &bytes).unwrap();
-        assert_eq!(
-            damage(Log::open(&folder.path, SMALL).map(|_| ())),
-            (name(&path), start)
-        );
+        assert_eq!(damage(Log::open(&folder.path, SMALL).map(|_| ())), (name(&path), start));
         assert_eq!(damage(verify(&folder.path)), (name(&path), start));
-        assert_eq!(
-            fs::read(&path).unwrap(),
-            bytes,
-            "nothing was repaired by guessing"
-        );
+        assert_eq!(fs::read(&path).unwrap(), bytes, "nothing was repaired by guessing");
     }
 }
 
@@ -103,11 +92,7 @@ fn the_log_goes_on_after_each_of_many_restarts() {
     drop(filled(&folder, 1, 40));
     for number in 2..40 {
         let mut log = folder.open();
-        append(
-            &mut log,
-            epoch(1),
-            &[Body::Transaction(transaction(number, 100))],
-        );
+        append(&mut log, epoch(1), &[Body::Transaction(transaction(number, 100))]);
     }
     assert_eq!(read_all(&folder.open()).len(), 40);
     assert!(folder.segments().len() < 8, "a restart begins no segment");
