@@ -124,8 +124,7 @@ impl Worker<'_> {
         text: &[u8],
     ) -> Result<(), Error> {
         if self.parts.options.replica_binlog {
-            let name = named(apply.origin.gtid.as_ref());
-            self.session.execute(name).await?;
+            self.session.execute(named(apply.origin.gtid.as_ref()).join(";")).await?;
         } else if self.session.family() == Family::Mysql {
             self.session.execute("SET gtid_next='AUTOMATIC'").await?;
         }
@@ -247,7 +246,7 @@ impl Worker<'_> {
         statement: &Statement<'_>,
     ) -> Result<(), Error> {
         let begin = match self.parts.options.replica_binlog {
-            true => named(apply.origin.gtid.as_ref()),
+            true => named(apply.origin.gtid.as_ref()).join(";"),
             false => "SET gtid_next='AUTOMATIC'".to_owned(),
         };
         self.session.execute(begin).await?;

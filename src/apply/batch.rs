@@ -54,57 +54,58 @@ impl Worker<'_> {
         let applies: Vec<(Mark, &Apply)> = items.iter().filter_map(apply_of).collect();
         let (Some(&(_, last)), Some(end)) = (applies.last(), items.last()) else { return Ok(()) };
         let all: Vec<&Apply> = applies.iter().map(|(_, apply)| *apply).collect();
-        let done = self.transaction(end.mark, &all, "", &last.origin).await;
+        let done = self.transaction(end.mark, &all, None, &last.origin).await;
         done.map_err(|error| match applies.len() > 1 && error.class() == ErrorClass::Fatal {
             true => Error::Joined { to: end.mark.lsn, source: Box::new(error) },
             false => error.at(&last.place),
         })
     }
 
-    /// BEGIN, what `applies` do, `also` (our own statements, each with its `;`), the checkpoint,
-    /// COMMIT: in one round trip where it fits.
+    /// BEGIN, `also` (a statement of our own, or nothing), the checkpoint, what `applies` do, COMMIT:
+    /// two round trips where it fits in a packet.
     async fn transaction(
         &mut self,
         mark: Mark,
         applies: &[&Apply],
-        also: &str,
+        also: Option<&str>,
         origin: &Origin,
     ) -> Result<(), Error> {
         if let Some(intent) = &self.intent {
             return Err(Error::StrayIntent { intent: intent.lsn.get(), next: mark.lsn });
         }
+        let (mut begin, end) = self.frame(applies);
+        begin.extend(also.map(str::to_owned));
+        let checkpoint_at = begin.len();
+        begin.push(checkpoint::advance(&mark, self.format.lsn, Some(origin)));
+        let begin = begin.join(";") + ";";
         let own: Vec<Vec<Part>> = applies.iter().map(|apply| own_parts(apply)).collect();
         let parts = applies.iter().zip(&own);
         let parts = parts.flat_map(|(apply, own)| apply.changes.parts.iter().chain(own));
-        let move_on = checkpoint::advance(&mark, self.format.lsn, Some(origin));
-        let (begin, close) = self.frame(applies);
-        let end = format!("{also}{move_on};COMMIT{close}");
-        let mut affected = Vec::new();
-        for packet in packet::packets(&begin, parts, &end, self.limit) {
-            affected = self.session.execute_unbounded(packet).await?;
+        let packets = packet::packets(&begin, parts, end, self.limit);
+        for (index, packet) in packets.into_iter().enumerate() {
+            let affected = self.session.execute_unbounded(packet).await?;
+            // It always changes its row. Nothing is committed yet, except where there was nothing
+            // to do but our own statements.
+            if index == 0 && affected.get(checkpoint_at) != Some(&1) {
+                return Err(Error::CheckpointLost);
+            }
         }
-        // …, UPDATE, COMMIT and what closes: the checkpoint always changes its row.
-        let at = affected.len().checked_sub(2 + close.matches(';').count());
-        match at.and_then(|at| affected.get(at)) {
-            Some(1) => Ok(()),
-            _ => Err(Error::CheckpointLost),
-        }
+        Ok(())
     }
 
-    /// How the transaction begins, and what follows its COMMIT.
-    fn frame(&self, applies: &[&Apply]) -> (String, &'static str) {
-        let name = applies.first().and_then(|apply| apply.origin.gtid.as_ref());
-        let name = name.filter(|_| self.parts.options.replica_binlog);
-        match self.session.family() {
-            _ if self.parts.options.replica_binlog => (
-                format!("{}BEGIN;", named(name)),
-                match self.session.family() {
-                    Family::Mysql => ";SET gtid_next='AUTOMATIC';SET sql_log_bin=0",
-                    Family::Mariadb => ";SET sql_log_bin=0",
-                },
-            ),
-            _ => ("BEGIN;".to_owned(), ""),
+    /// How the transaction begins, and how it ends.
+    fn frame(&self, applies: &[&Apply]) -> (Vec<String>, &'static str) {
+        let begin = "BEGIN".to_owned();
+        if !self.parts.options.replica_binlog {
+            return (vec![begin], "COMMIT");
         }
+        let mut all = named(applies.first().and_then(|apply| apply.origin.gtid.as_ref()));
+        all.push(begin);
+        let end = match self.session.family() {
+            Family::Mysql => "COMMIT;SET gtid_next='AUTOMATIC';SET sql_log_bin=0",
+            Family::Mariadb => "COMMIT;SET sql_log_bin=0",
+        };
+        (all, end)
     }
 
     /// XA COMMIT: the rows that were parked, read again from the log.
@@ -124,11 +125,11 @@ impl Worker<'_> {
         self.engines.learn(&mut self.session, apply.changes.tables.iter()).await?;
         let now = self.format.clone();
         if format.event == now.event {
-            return self.transaction(mark, &[&apply], "", &apply.origin).await;
+            return self.transaction(mark, &[&apply], None, &apply.origin).await;
         }
         // Prepared under another server version: its rows have that one's layout.
         self.set_format(Format { lsn: now.lsn, ..format }).await?;
-        self.transaction(mark, &[&apply], "", &apply.origin).await?;
+        self.transaction(mark, &[&apply], None, &apply.origin).await?;
         self.set_format(now).await
     }
 
@@ -147,8 +148,7 @@ impl Worker<'_> {
 
     /// The rows, the end of the intent and the checkpoint in one transaction.
     pub async fn rows_after_intent(&mut self, mark: Mark, apply: &Apply) -> Result<(), Error> {
-        let also = format!("{};", intent::DELETE);
-        self.transaction(mark, &[apply], &also, &apply.origin).await
+        self.transaction(mark, &[apply], Some(intent::DELETE), &apply.origin).await
     }
 
     /// Notes an intent, or finds it noted: `false` if things are not as they were when it was, so
@@ -201,13 +201,15 @@ fn own_parts(apply: &Apply) -> Vec<Part> {
     vec![Part::Statement(sql.into_bytes())]
 }
 
-/// The source's name for what follows, and this server's binlog on.
-pub(super) fn named(gtid: Option<&Gtid>) -> String {
+/// Statements that give what follows the source's name, and switch this server's binlog on.
+pub(super) fn named(gtid: Option<&Gtid>) -> Vec<String> {
+    let on = "SET sql_log_bin=1".to_owned();
     match gtid {
-        None => "SET sql_log_bin=1;".to_owned(),
-        Some(gtid @ Gtid::Mysql { .. }) => format!("SET sql_log_bin=1;SET gtid_next='{gtid}';"),
-        Some(Gtid::Mariadb { domain, server, sequence }) => format!(
-            "SET sql_log_bin=1,gtid_domain_id={domain},server_id={server},gtid_seq_no={sequence};"
-        ),
+        None => vec![on],
+        Some(gtid @ Gtid::Mysql { .. }) => vec![on, format!("SET gtid_next='{gtid}'")],
+        Some(Gtid::Mariadb { domain, server, sequence }) => vec![
+            on,
+            format!("SET gtid_domain_id={domain},server_id={server},gtid_seq_no={sequence}"),
+        ],
     }
 }

@@ -217,18 +217,17 @@ impl Worker<'_> {
 
     /// Tells the session the format of the row events to come.
     pub async fn set_format(&mut self, format: Format) -> Result<(), Error> {
-        let mut sql = packet::format_statement(&format.event);
-        if self.session.family() == Family::Mysql {
-            // It leaves gtid_next undetermined, and then the next BEGIN or write fails (1782).
-            sql.extend_from_slice(b";SET gtid_next='AUTOMATIC'");
-        }
-        let told = self.session.execute(sql).await;
+        let told = self.session.execute(packet::format_statement(&format.event)).await;
         told.map_err(|error| {
             error.or_privilege(
                 "apply row events (BINLOG)",
                 "SUPER (MySQL: BINLOG_ADMIN and REPLICATION_APPLIER; MariaDB: BINLOG REPLAY)",
             )
         })?;
+        if self.session.family() == Family::Mysql {
+            // It leaves gtid_next undetermined, and then the next BEGIN or write fails (1782).
+            self.session.execute("SET gtid_next='AUTOMATIC'").await?;
+        }
         self.format = format;
         Ok(())
     }
