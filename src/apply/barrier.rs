@@ -205,6 +205,11 @@ impl Worker<'_> {
     ) -> Result<(), Error> {
         let family = self.session.family();
         self.session.execute(context::reset(&statement.vars, family)).await?;
+        self.finish(mark, apply).await
+    }
+
+    /// The end of the intent and the checkpoint, after what could not share their transaction.
+    pub async fn finish(&mut self, mark: Mark, apply: &Apply) -> Result<(), Error> {
         let advance = checkpoint::advance(&mark, self.format.lsn, Some(&apply.origin));
         let sql = format!("BEGIN;{};{advance};COMMIT", intent::DELETE);
         let affected = self.session.execute(sql).await?;

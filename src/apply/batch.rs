@@ -140,10 +140,36 @@ impl Worker<'_> {
         let tables: Vec<TableName> =
             tables.into_iter().filter(|table| !self.engines.transactional(table)).collect();
         let before = fingerprint::of_contents(&mut self.session, &tables).await?;
-        if !self.enter(Intent { lsn: mark.lsn, step: Step::Rows, before }).await? {
-            return Err(Error::Ambiguous);
+        let intent = Intent { lsn: mark.lsn, step: Step::Rows, before };
+        let untouched = self.enter(intent).await?;
+        let named = self.parts.options.replica_binlog && apply.origin.gtid.is_some();
+        if !named || self.session.family() == Family::Mariadb {
+            return match untouched {
+                true => self.rows_after_intent(mark, apply).await,
+                false => Err(Error::Ambiguous),
+            };
         }
-        self.rows_after_intent(mark, apply).await
+        // MySQL lets no transaction of a name touch both kinds of tables (1785): rows, then the
+        // checkpoint. The name, once taken, says that the rows are in.
+        if !self.is_executed(apply).await? {
+            if !untouched {
+                return Err(Error::Ambiguous);
+            }
+            let (begin, end) = self.frame(&[apply]);
+            let begin = begin.join(";") + ";";
+            for packet in packet::packets(&begin, apply.changes.parts.iter(), end, self.limit) {
+                self.session.execute_unbounded(packet).await?;
+            }
+        }
+        self.finish(mark, apply).await
+    }
+
+    /// Whether a MySQL server has executed a transaction of this name.
+    async fn is_executed(&mut self, apply: &Apply) -> Result<bool, Error> {
+        let name = apply.origin.gtid.as_ref().map(Gtid::to_string);
+        let name = name.unwrap_or_default();
+        let sql = format!("SELECT GTID_SUBSET('{name}', @@GLOBAL.gtid_executed)");
+        Ok(self.session.value(sql).await?.as_deref() == Some("1"))
     }
 
     /// The rows, the end of the intent and the checkpoint in one transaction.
