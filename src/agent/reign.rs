@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use wal::{BinlogPosition, Body, EpochStart, Lsn, Timestamp, Transaction};
+use wal::{Body, EpochStart, Lsn, Timestamp, Transaction};
 
 use super::counter::{Counter, FromStamper};
 use super::resume::{Known, Resume};
@@ -23,7 +23,7 @@ use crate::cluster::{ErrorClass, Grant, MemberName, QuorumConfig, Voter, causes}
 use crate::config::AgentServer;
 use crate::log::{Append, Refusal, Standing};
 use crate::quorum::Tracker;
-use crate::report::{self, MemberRole, View};
+use crate::report::{self, View};
 use crate::server::Session;
 use crate::ship::Window;
 use crate::ship::sender::{self, SenderContext};
@@ -372,7 +372,9 @@ impl Reign<'_> {
             if control.ping().await.is_err() {
                 return Err(Error::Restarted);
             }
-            match tailing::open(self.server, control, &self.uuid, &replica, &self.resume, None).await {
+            match tailing::open(self.server, control, &self.uuid, &replica, &self.resume, None)
+                .await
+            {
                 Ok(opened) => {
                     self.tell(FromStamper::Connection(opened.ack)).await?;
                     tracing::info!(position = %opened.position, "tailing again");

@@ -100,9 +100,15 @@ async fn one(
     let standing = adopt(parts, &grant).await?;
     parts.shared.phase(MemberRole::Source, format!("starting epoch {epoch}"));
     let resume = resume(standing.context.as_ref(), &identity.uuid)?;
-    let opened =
-        tailing::open(server, &mut open.control, &identity.uuid, &parts.replica_uuid(), &resume, end)
-            .await?;
+    let opened = tailing::open(
+        server,
+        &mut open.control,
+        &identity.uuid,
+        &parts.replica_uuid(),
+        &resume,
+        end,
+    )
+    .await?;
     let start = EpochStart {
         member: parts.config.name.to_string(),
         server_uuid: identity.uuid.clone(),

@@ -28,8 +28,6 @@ pub(super) enum Topic {
     Timestamps,
     /// The applier has stopped.
     Applier,
-    /// This member's log.
-    Log,
 }
 
 /// The state of an agent.

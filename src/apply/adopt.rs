@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use wal::{BinlogPosition, Body, LogReader, Lsn, Record, Timestamp, TransactionClass};
+use wal::{BinlogPosition, Body, Gtid, LogReader, Lsn, Record, Timestamp, TransactionClass};
 
 use super::packet::PacketLimit;
 use super::worker::LOCK;
@@ -122,13 +122,16 @@ struct Search<'a> {
     found: Option<Place>,
     /// The first transaction that the set lacks.
     lacking: Option<String>,
+    /// Of each origin (server and tag, or domain) the last transaction that the set has.
+    last: BTreeMap<String, Gtid>,
     begun: bool,
 }
 
 impl<'a> Search<'a> {
     fn new(at: &'a At) -> Search<'a> {
         let parked = BTreeMap::new();
-        Search { at, format: None, parked, found: None, lacking: None, begun: false }
+        let last = BTreeMap::new();
+        Search { at, format: None, parked, found: None, lacking: None, last, begun: false }
     }
 
     fn none(&self, why: &str) -> Error {
@@ -146,7 +149,10 @@ impl<'a> Search<'a> {
                     At::Gtids(set) => {
                         let name = name.ok_or_else(|| self.none("the source has no GTIDs"))?;
                         match (set.contains(name), &self.lacking) {
-                            (true, None) => self.place(record),
+                            (true, None) => {
+                                self.last.insert(origin_of(name), name.clone());
+                                self.place(record);
+                            }
                             (true, Some(lacking)) => {
                                 let why = format!(
                                     "it has {name} (record {}) but lacks {lacking} before it",
@@ -171,7 +177,8 @@ impl<'a> Search<'a> {
                             );
                             return Err(self.none(&why));
                         }
-                        _ => self.place(record),
+                        Some(_) => self.place(record),
+                        None => {}
                     },
                     _ => {}
                 }
@@ -225,12 +232,35 @@ impl<'a> Search<'a> {
     }
 
     fn finish(self) -> Result<Place, Error> {
+        if let At::Gtids(set) = self.at {
+            // What is in the backup and not (committed) in the log would come twice.
+            if let Some(beyond) = self.last.values().map(after).find(|next| set.contains(next)) {
+                return Err(self.none(&format!("it has {beyond}, which the log has not (yet)")));
+            }
+        }
         let why = match self.at {
             At::Gtids(_) => "the log holds none of it, or it is not committed yet",
             At::Position(_) => "no transaction in the log ends there, or it is not committed yet",
         };
         let none = self.none(why);
         self.found.ok_or(none)
+    }
+}
+
+fn origin_of(gtid: &Gtid) -> String {
+    match gtid {
+        Gtid::Mysql { uuid, tag, .. } => format!("{uuid:02x?}:{tag}"),
+        Gtid::Mariadb { domain, .. } => domain.to_string(),
+    }
+}
+
+/// The name that the origin's next transaction has.
+fn after(gtid: &Gtid) -> Gtid {
+    match gtid.clone() {
+        Gtid::Mysql { uuid, tag, number } => Gtid::Mysql { uuid, tag, number: number + 1 },
+        Gtid::Mariadb { domain, server, sequence } => {
+            Gtid::Mariadb { domain, server, sequence: sequence + 1 }
+        }
     }
 }
 

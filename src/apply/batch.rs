@@ -48,72 +48,64 @@ impl Worker<'_> {
         done.map_err(|error| error.at(&apply.place))
     }
 
-    /// One server transaction; where the server refuses, one by one, to find whom and to apply those
-    /// before it.
+    /// One server transaction. Where the server refuses a joined one, it is told so to the service,
+    /// which goes on one by one: to find whom, and to apply those before it.
     async fn share(&mut self, items: &[Item<Work>]) -> Result<(), Error> {
         let applies: Vec<(Mark, &Apply)> = items.iter().filter_map(apply_of).collect();
         let (Some(&(_, last)), Some(end)) = (applies.last(), items.last()) else { return Ok(()) };
         let all: Vec<&Apply> = applies.iter().map(|(_, apply)| *apply).collect();
-        let done = self.transaction(end.mark, &all, "", &last.origin).await;
-        let Err(error) = done else { return Ok(()) };
-        if error.class() != ErrorClass::Fatal || applies.len() == 1 {
-            return Err(error.at(&last.place));
-        }
-        self.session.execute("ROLLBACK").await?;
-        for (mark, apply) in applies {
-            let done = self.transaction(mark, &[apply], "", &apply.origin).await;
-            done.map_err(|error| error.at(&apply.place))?;
-            (self.reached)(mark);
-        }
-        Ok(())
+        let done = self.transaction(end.mark, &all, None, &last.origin).await;
+        done.map_err(|error| match applies.len() > 1 && error.class() == ErrorClass::Fatal {
+            true => Error::Joined { to: end.mark.lsn, source: Box::new(error) },
+            false => error.at(&last.place),
+        })
     }
 
-    /// BEGIN, what `applies` do, `also` (our own statements, each with its `;`), the checkpoint,
-    /// COMMIT: in one round trip where it fits.
+    /// BEGIN, `also` (a statement of our own, or nothing), the checkpoint, what `applies` do, COMMIT:
+    /// two round trips where it fits in a packet.
     async fn transaction(
         &mut self,
         mark: Mark,
         applies: &[&Apply],
-        also: &str,
+        also: Option<&str>,
         origin: &Origin,
     ) -> Result<(), Error> {
         if let Some(intent) = &self.intent {
             return Err(Error::StrayIntent { intent: intent.lsn.get(), next: mark.lsn });
         }
+        let (mut begin, end) = self.frame(applies);
+        begin.extend(also.map(str::to_owned));
+        let checkpoint_at = begin.len();
+        begin.push(checkpoint::advance(&mark, self.format.lsn, Some(origin)));
+        let begin = begin.join(";") + ";";
         let own: Vec<Vec<Part>> = applies.iter().map(|apply| own_parts(apply)).collect();
         let parts = applies.iter().zip(&own);
         let parts = parts.flat_map(|(apply, own)| apply.changes.parts.iter().chain(own));
-        let move_on = checkpoint::advance(&mark, self.format.lsn, Some(origin));
-        let (begin, close) = self.frame(applies);
-        let end = format!("{also}{move_on};COMMIT{close}");
-        let mut affected = Vec::new();
-        for packet in packet::packets(&begin, parts, &end, self.limit) {
-            affected = self.session.execute_unbounded(packet).await?;
+        let packets = packet::packets(&begin, parts, end, self.limit);
+        for (index, packet) in packets.into_iter().enumerate() {
+            let affected = self.session.execute_unbounded(packet).await?;
+            // It always changes its row. Nothing is committed yet, except where there was nothing
+            // to do but our own statements.
+            if index == 0 && affected.get(checkpoint_at) != Some(&1) {
+                return Err(Error::CheckpointLost);
+            }
         }
-        // …, UPDATE, COMMIT and what closes: the checkpoint always changes its row.
-        let at = affected.len().checked_sub(2 + close.matches(';').count());
-        match at.and_then(|at| affected.get(at)) {
-            Some(1) => Ok(()),
-            _ => Err(Error::CheckpointLost),
-        }
+        Ok(())
     }
 
-    /// How the transaction begins, and what follows its COMMIT.
-    fn frame(&self, applies: &[&Apply]) -> (String, &'static str) {
-        let name = applies.first().and_then(|apply| apply.origin.gtid.as_ref());
-        let name = name.filter(|_| self.parts.options.replica_binlog);
-        match self.session.family() {
-            _ if self.parts.options.replica_binlog => (
-                format!("{}BEGIN;", named(name)),
-                match self.session.family() {
-                    Family::Mysql => ";SET gtid_next='AUTOMATIC';SET sql_log_bin=0",
-                    Family::Mariadb => ";SET sql_log_bin=0",
-                },
-            ),
-            // A format description leaves gtid_next undetermined, and then BEGIN fails (1782).
-            Family::Mysql => ("SET gtid_next='AUTOMATIC';BEGIN;".to_owned(), ""),
-            Family::Mariadb => ("BEGIN;".to_owned(), ""),
+    /// How the transaction begins, and how it ends.
+    fn frame(&self, applies: &[&Apply]) -> (Vec<String>, &'static str) {
+        let begin = "BEGIN".to_owned();
+        if !self.parts.options.replica_binlog {
+            return (vec![begin], "COMMIT");
         }
+        let mut all = named(applies.first().and_then(|apply| apply.origin.gtid.as_ref()));
+        all.push(begin);
+        let end = match self.session.family() {
+            Family::Mysql => "COMMIT;SET gtid_next='AUTOMATIC';SET sql_log_bin=0",
+            Family::Mariadb => "COMMIT;SET sql_log_bin=0",
+        };
+        (all, end)
     }
 
     /// XA COMMIT: the rows that were parked, read again from the log.
@@ -133,11 +125,11 @@ impl Worker<'_> {
         self.engines.learn(&mut self.session, apply.changes.tables.iter()).await?;
         let now = self.format.clone();
         if format.event == now.event {
-            return self.transaction(mark, &[&apply], "", &apply.origin).await;
+            return self.transaction(mark, &[&apply], None, &apply.origin).await;
         }
         // Prepared under another server version: its rows have that one's layout.
         self.set_format(Format { lsn: now.lsn, ..format }).await?;
-        self.transaction(mark, &[&apply], "", &apply.origin).await?;
+        self.transaction(mark, &[&apply], None, &apply.origin).await?;
         self.set_format(now).await
     }
 
@@ -148,16 +140,41 @@ impl Worker<'_> {
         let tables: Vec<TableName> =
             tables.into_iter().filter(|table| !self.engines.transactional(table)).collect();
         let before = fingerprint::of_contents(&mut self.session, &tables).await?;
-        if !self.enter(Intent { lsn: mark.lsn, step: Step::Rows, before }).await? {
-            return Err(Error::Ambiguous);
+        let intent = Intent { lsn: mark.lsn, step: Step::Rows, before };
+        let untouched = self.enter(intent).await?;
+        let named = self.parts.options.replica_binlog && apply.origin.gtid.is_some();
+        if !named || self.session.family() == Family::Mariadb {
+            return match untouched {
+                true => self.rows_after_intent(mark, apply).await,
+                false => Err(Error::Ambiguous),
+            };
         }
-        self.rows_after_intent(mark, apply).await
+        // MySQL lets no transaction of a name touch both kinds of tables (1785): rows, then the
+        // checkpoint. The name, once taken, says that the rows are in.
+        if !self.is_executed(apply).await? {
+            if !untouched {
+                return Err(Error::Ambiguous);
+            }
+            let (begin, end) = self.frame(&[apply]);
+            let begin = begin.join(";") + ";";
+            for packet in packet::packets(&begin, apply.changes.parts.iter(), end, self.limit) {
+                self.session.execute_unbounded(packet).await?;
+            }
+        }
+        self.finish(mark, apply).await
+    }
+
+    /// Whether a MySQL server has executed a transaction of this name.
+    async fn is_executed(&mut self, apply: &Apply) -> Result<bool, Error> {
+        let name = apply.origin.gtid.as_ref().map(Gtid::to_string);
+        let name = name.unwrap_or_default();
+        let sql = format!("SELECT GTID_SUBSET('{name}', @@GLOBAL.gtid_executed)");
+        Ok(self.session.value(sql).await?.as_deref() == Some("1"))
     }
 
     /// The rows, the end of the intent and the checkpoint in one transaction.
     pub async fn rows_after_intent(&mut self, mark: Mark, apply: &Apply) -> Result<(), Error> {
-        let also = format!("{};", intent::DELETE);
-        self.transaction(mark, &[apply], &also, &apply.origin).await
+        self.transaction(mark, &[apply], Some(intent::DELETE), &apply.origin).await
     }
 
     /// Notes an intent, or finds it noted: `false` if things are not as they were when it was, so
@@ -210,13 +227,15 @@ fn own_parts(apply: &Apply) -> Vec<Part> {
     vec![Part::Statement(sql.into_bytes())]
 }
 
-/// The source's name for what follows, and this server's binlog on.
-pub(super) fn named(gtid: Option<&Gtid>) -> String {
+/// Statements that give what follows the source's name, and switch this server's binlog on.
+pub(super) fn named(gtid: Option<&Gtid>) -> Vec<String> {
+    let on = "SET sql_log_bin=1".to_owned();
     match gtid {
-        None => "SET sql_log_bin=1;".to_owned(),
-        Some(gtid @ Gtid::Mysql { .. }) => format!("SET sql_log_bin=1;SET gtid_next='{gtid}';"),
-        Some(Gtid::Mariadb { domain, server, sequence }) => format!(
-            "SET sql_log_bin=1,gtid_domain_id={domain},server_id={server},gtid_seq_no={sequence};"
-        ),
+        None => vec![on],
+        Some(gtid @ Gtid::Mysql { .. }) => vec![on, format!("SET gtid_next='{gtid}'")],
+        Some(Gtid::Mariadb { domain, server, sequence }) => vec![
+            on,
+            format!("SET gtid_domain_id={domain},server_id={server},gtid_seq_no={sequence}"),
+        ],
     }
 }

@@ -57,6 +57,17 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// The server refused a transaction made of several; they will be tried one by one.
+    #[error(
+        "the server refused a batch up to record {to}, which is tried again one by one: {source}"
+    )]
+    Joined {
+        /// The batch's last record.
+        to: Lsn,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
     /// One row event does not fit in a packet.
     #[error(
         "a row event needs a packet of {bytes} bytes and max_allowed_packet here is {limit}: raise \
@@ -201,7 +212,8 @@ impl Error {
         match self {
             Error::Server(error) => error.class(),
             Error::At { source, .. } => source.class(),
-            Error::Busy => ErrorClass::Reconnect,
+            // The session is in the middle of a transaction: a new one is clean.
+            Error::Busy | Error::Joined { .. } => ErrorClass::Reconnect,
             // A cut of what is not committed, or a passing fault of the disk: read again.
             Error::Log(error) => match error.class() {
                 wal::ErrorClass::Fatal => ErrorClass::Fatal,

@@ -207,7 +207,7 @@ impl Feed {
             TransactionClass::Ddl | TransactionClass::CreateSelect => Kind::Barrier,
             // Reads what an earlier one has parked.
             TransactionClass::XaCommit => Kind::Single,
-            TransactionClass::Rows if self.options.single => Kind::Single,
+            _ if self.options.single => Kind::Single,
             _ => Kind::Share,
         };
         let origin = Origin { gtid: transaction.gtid.clone(), end: transaction.end.clone() };

@@ -92,10 +92,12 @@ impl Applier {
     /// whole or not at all, and the next start finds out which (I8).
     pub async fn run(self, cancel: CancellationToken) -> Exit {
         let mut pause = PAUSE;
+        // Up to here one by one: the server refused them together.
+        let mut singly = None;
         loop {
             let before = self.applied.borrow().lsn;
             let done = tokio::select! {
-                done = self.session(&cancel) => done,
+                done = self.session(singly, &cancel) => done,
                 () = cancel.cancelled() => return Exit::Stopped,
             };
             let error = match done {
@@ -106,6 +108,9 @@ impl Applier {
                 tracing::error!(%error, member = %self.parts.options.member, "applying stopped");
                 self.say(ApplierState::Stopped(error.to_string()));
                 return Exit::Failed(error);
+            }
+            if let Error::Joined { to, .. } = error {
+                singly = Some(to);
             }
             tracing::warn!(%error, member = %self.parts.options.member, "applying is held up");
             self.say(ApplierState::Retrying(error.to_string()));
@@ -121,7 +126,7 @@ impl Applier {
         }
     }
 
-    async fn session(&self, cancel: &CancellationToken) -> Result<(), Error> {
+    async fn session(&self, singly: Option<Lsn>, cancel: &CancellationToken) -> Result<(), Error> {
         let standing = Standing::of(&self.parts).await?;
         let at = standing.applied;
         self.applied.send_modify(|applied| {
@@ -141,7 +146,7 @@ impl Applier {
                 ahead
             });
         };
-        standing.work(&self.parts, &reached, cancel).await
+        standing.work(&self.parts, singly, &reached, cancel).await
     }
 
     fn say(&self, state: ApplierState) {

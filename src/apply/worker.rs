@@ -12,7 +12,7 @@ use super::error::epoch_text;
 use super::feed::{self, Fed, FeedOptions, Work};
 use super::intent::{self, Intent};
 use super::packet::{self, PacketLimit};
-use super::schedule::{Mark, Scheduler, Step};
+use super::schedule::{Kind, Mark, Scheduler, Step};
 use super::service::ApplierOptions;
 use super::{Error, Format, context};
 use crate::server::{self, Family, Session};
@@ -89,10 +89,12 @@ impl Standing {
         Ok(Standing { session, limit: PacketLimit::new(limit), intent, applied })
     }
 
-    /// Applies until cancelled (`Ok`) or something is wrong.
+    /// Applies until cancelled (`Ok`) or something is wrong; up to `singly` in server transactions of
+    /// one each.
     pub async fn work(
         self,
         parts: &Parts,
+        singly: Option<Lsn>,
         reached: &(dyn Fn(Mark) + Send + Sync),
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
@@ -128,7 +130,7 @@ impl Standing {
         let done = cancel.child_token();
         let _ends = done.clone().drop_guard();
         let feed = feed::start(parts.reader.clone(), next, format, options, visible, done);
-        worker.run(feed, cancel).await
+        worker.run(feed, singly, cancel).await
     }
 }
 
@@ -156,6 +158,7 @@ impl Worker<'_> {
     async fn run(
         &mut self,
         mut feed: mpsc::Receiver<Fed>,
+        singly: Option<Lsn>,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
         let mut scheduler = Scheduler::new(self.parts.options.limits);
@@ -164,7 +167,7 @@ impl Worker<'_> {
         loop {
             while ended.is_none() && scheduler.wants_more() {
                 match feed.try_recv() {
-                    Ok(fed) => ended = take(&mut scheduler, fed),
+                    Ok(fed) => ended = take(&mut scheduler, fed, singly),
                     Err(_) => break,
                 }
             }
@@ -182,7 +185,7 @@ impl Worker<'_> {
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
                 fed = feed.recv(), if scheduler.wants_more() => match fed {
-                    Some(fed) => ended = take(&mut scheduler, fed),
+                    Some(fed) => ended = take(&mut scheduler, fed, singly),
                     None if cancel.is_cancelled() => return Ok(()),
                     None => return Err(Error::ReaderGone),
                 },
@@ -221,15 +224,24 @@ impl Worker<'_> {
                 "SUPER (MySQL: BINLOG_ADMIN and REPLICATION_APPLIER; MariaDB: BINLOG REPLAY)",
             )
         })?;
+        if self.session.family() == Family::Mysql {
+            // It leaves gtid_next undetermined, and then the next BEGIN or write fails (1782).
+            self.session.execute("SET gtid_next='AUTOMATIC'").await?;
+        }
         self.format = format;
         Ok(())
     }
 }
 
-fn take(scheduler: &mut Scheduler<Work>, fed: Fed) -> Option<Error> {
+fn take(scheduler: &mut Scheduler<Work>, fed: Fed, singly: Option<Lsn>) -> Option<Error> {
     match fed {
         Ok(items) => {
-            items.into_iter().for_each(|item| scheduler.push(item));
+            for mut item in items {
+                if item.kind == Kind::Share && Some(item.mark.lsn) <= singly {
+                    item.kind = Kind::Single;
+                }
+                scheduler.push(item);
+            }
             None
         }
         Err(error) => Some(error),

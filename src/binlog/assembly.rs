@@ -233,10 +233,7 @@ impl Assembler {
     ) -> Result<Option<Assembled>, Error> {
         let start = self.advance(header)?;
         let body = body_of(raw, self.checksum)?;
-        let place = Place {
-            file: &self.position.file,
-            offset: start,
-        };
+        let place = Place { file: &self.position.file, offset: start };
         let step = match &mut self.group {
             None => {
                 let Some(group) = Group::open(header, body, place)? else {
@@ -315,11 +312,7 @@ fn outside(header: &EventHeader, at: Place<'_>) -> Result<Option<Assembled>, Err
     refuse_or_keep(header, at)?;
     let (position, place) = (at.position(), "stands outside of a transaction");
     match header.kind.name() {
-        Some(_) => Err(Error::OutOfPlace {
-            position,
-            kind: header.kind,
-            place,
-        }),
+        Some(_) => Err(Error::OutOfPlace { position, kind: header.kind, place }),
         None => Ok(None),
     }
 }

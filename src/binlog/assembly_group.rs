@@ -77,14 +77,7 @@ impl Group {
             _ => return Ok(None),
         };
         let start = start.position();
-        Ok(Some(Group {
-            start,
-            gtid,
-            commit_micros,
-            class,
-            wants_ack: false,
-            ending,
-        }))
+        Ok(Some(Group { start, gtid, commit_micros, class, wants_ack: false, ending }))
     }
 
     /// Takes the next event, which starts at `at`; `limit` bounds what it may expand to.
@@ -189,11 +182,7 @@ impl Group {
             }
             _ => {
                 let reason = "it does not start with BEGIN";
-                Err(Error::Unsupported {
-                    position: at.position(),
-                    kind,
-                    reason,
-                })
+                Err(Error::Unsupported { position: at.position(), kind, reason })
             }
         }
     }
@@ -214,11 +203,7 @@ impl Group {
             None => {
                 let reason = "its XA transaction does not end with XA_PREPARE";
                 let kind = EventKind::TRANSACTION_PAYLOAD;
-                Err(Error::Unsupported {
-                    position: at.position(),
-                    kind,
-                    reason,
-                })
+                Err(Error::Unsupported { position: at.position(), kind, reason })
             }
         }
     }
@@ -243,11 +228,7 @@ fn mariadb_ending(
         | MariadbGtidEvent::EXTRA_ROLLBACK_ALTER;
     if event.extra_flags & two_phase != 0 {
         let reason = "an ALTER in two phases (set binlog_alter_two_phase=OFF at the source)";
-        return Err(Error::Unsupported {
-            position: at.position(),
-            kind,
-            reason,
-        });
+        return Err(Error::Unsupported { position: at.position(), kind, reason });
     }
     let prepared = event.has(MariadbGtidEvent::PREPARED_XA);
     Ok(match (event.has(MariadbGtidEvent::STANDALONE), prepared) {
@@ -283,17 +264,9 @@ pub(super) fn refuse_or_keep(header: &EventHeader, at: Place<'_>) -> Result<(), 
         _ if header.flags.has(EventFlags::IGNORABLE) => return Ok(()),
         _ => "its type is unknown",
     };
-    Err(Error::Unsupported {
-        position: at.position(),
-        kind,
-        reason,
-    })
+    Err(Error::Unsupported { position: at.position(), kind, reason })
 }
 
 fn out_of_place(kind: EventKind, at: Place<'_>, place: &'static str) -> Error {
-    Error::OutOfPlace {
-        position: at.position(),
-        kind,
-        place,
-    }
+    Error::OutOfPlace { position: at.position(), kind, place }
 }

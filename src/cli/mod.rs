@@ -7,6 +7,7 @@
 //!
 //! Does not: decide anything. What a verb does stands in its part.
 
+mod adopt;
 mod api;
 mod config;
 mod log;
@@ -43,6 +44,8 @@ enum Command {
     Playground(playground::Args),
     /// Show the cluster.
     Status(status::Args),
+    /// Say where a restored replica stands.
+    Adopt(adopt::Args),
     /// Change who counts.
     Member(member::Args),
     /// Look into a log folder, also beside its running agent.
@@ -61,6 +64,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Coordinator(args) => role::run(args, Config::into_coordinator, coordinator::run),
         Command::Playground(args) => playground::run(args),
         Command::Status(args) => status::run(args),
+        Command::Adopt(args) => adopt::run(args),
         Command::Member(args) => member::run(args),
         Command::Timestamp(args) => role::run(args, Config::into_timestamp, timestamp::run),
         Command::Log(args) => log::run(args),

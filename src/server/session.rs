@@ -213,12 +213,13 @@ async fn run(conn: &mut Conn, sql: &[u8]) -> Result<Vec<u64>, Error> {
     let mut result = conn.query_iter(sql).await.map_err(Error::from_driver)?;
     let mut affected = Vec::new();
     loop {
+        // The driver stands on a result whose rows, if any, are not read yet; "empty" means that it
+        // has none and is the last.
         affected.push(result.affected_rows());
-        // Reads the rows of this result, if any, and goes to the next one.
-        let _: Vec<mysql_async::Row> = result.collect().await.map_err(Error::from_driver)?;
         if result.is_empty() {
             return Ok(affected);
         }
+        let _: Vec<mysql_async::Row> = result.collect().await.map_err(Error::from_driver)?;
     }
 }
 

@@ -169,10 +169,7 @@ pub enum DumpRefusal {
 
 /// Errors 1236 and 1373 and the like come with a text only; both families' are here.
 const REFUSALS: [(&str, DumpRefusal); 15] = [
-    (
-        "could not find first log file name",
-        DumpRefusal::FileMissing,
-    ),
+    ("could not find first log file name", DumpRefusal::FileMissing),
     ("could not find target log", DumpRefusal::FileMissing),
     ("could not open log file", DumpRefusal::FileMissing),
     ("binary log is not open", DumpRefusal::FileMissing),

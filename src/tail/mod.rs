@@ -8,10 +8,9 @@
 //! is bounded by the largest transaction allowed (I14).
 //!
 //! Does not: stamp, log, decide when to acknowledge, reconnect by itself (its owner does, with
-//! [`Backoff`], since a new connection may mean a new epoch), switch semi-sync on (`server`).
+//! `backoff`, since a new connection may mean a new epoch), switch semi-sync on (`server`).
 
 mod ack;
-mod backoff;
 mod error;
 mod login;
 mod options;
@@ -23,7 +22,6 @@ mod tests;
 mod tls;
 
 pub use ack::AckSender;
-pub use backoff::Backoff;
 pub use error::{DumpRefusal, Error};
 pub use options::{StartAt, TailOptions};
 pub use stream::{Tail, Tailed};

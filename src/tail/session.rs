@@ -35,21 +35,11 @@ pub async fn start_dump(connection: &mut Connection, options: &TailOptions) -> R
     }
     let mut payload = Vec::new();
     ComRegisterSlave::new(options.server_id).serialize(&mut payload);
-    connection
-        .command("registering as a replica", &payload)
-        .await?;
+    connection.command("registering as a replica", &payload).await?;
     match connection.expect_ok().await {
-        Err(
-            error @ Error::Server {
-                code: ER_ACCESS_DENIED | ER_NEEDS_PRIVILEGE,
-                ..
-            },
-        ) => {
+        Err(error @ Error::Server { code: ER_ACCESS_DENIED | ER_NEEDS_PRIVILEGE, .. }) => {
             let user = options.server.user.clone();
-            return Err(Error::MissingPrivilege {
-                user,
-                source: Box::new(error),
-            });
+            return Err(Error::MissingPrivilege { user, source: Box::new(error) });
         }
         other => other?,
     }

@@ -81,18 +81,14 @@ fn rotate() -> Vec<u8> {
 
 fn events() -> Vec<bytes::Bytes> {
     let bytes = bytes::Bytes::from_static(&CORPUS[4..]);
-    binlog::events(&bytes)
-        .map(|event| event.unwrap().raw)
-        .collect()
+    binlog::events(&bytes).map(|event| event.unwrap().raw).collect()
 }
 
 /// A tail whose server stands behind the format description.
 async fn connected() -> (Tail, AckSender, Scripted) {
     let (options, listener) = listening().await;
     let script = async {
-        let mut server = Scripted {
-            stream: listener.accept().await.unwrap().0,
-        };
+        let mut server = Scripted { stream: listener.accept().await.unwrap().0 };
         server.log_in().await;
         server.event(&rotate(), false).await;
         server.event(&events()[0], false).await;
@@ -139,9 +135,7 @@ async fn next_may_be_cancelled_at_any_byte() {
     if seen.is_empty() {
         seen.push(tail.next().await.unwrap());
     }
-    let Tailed::Transaction(first, false) = &seen[0] else {
-        panic!("{seen:?}")
-    };
+    let Tailed::Transaction(first, false) = &seen[0] else { panic!("{seen:?}") };
     assert_eq!(first.events, events()[2..8].concat());
     assert_eq!(tail.try_next().unwrap(), None);
 }
@@ -153,9 +147,7 @@ async fn what_waits_is_taken_without_waiting() {
     for raw in &events()[1..20] {
         server.event(raw, true).await;
     }
-    let Tailed::Transaction(first, true) = tail.next().await.unwrap() else {
-        panic!()
-    };
+    let Tailed::Transaction(first, true) = tail.next().await.unwrap() else { panic!() };
     let mut last = first.end;
     let mut count = 1;
     while count < 3 {
@@ -164,9 +156,7 @@ async fn what_waits_is_taken_without_waiting() {
             tokio::task::yield_now().await;
             continue;
         };
-        let Tailed::Transaction(transaction, true) = next else {
-            panic!("{next:?}")
-        };
+        let Tailed::Transaction(transaction, true) = next else { panic!("{next:?}") };
         assert_eq!(transaction.start, last);
         last = transaction.end;
         count += 1;
@@ -190,9 +180,7 @@ async fn silence_is_an_error_also_for_who_calls_again_and_again() {
 #[tokio::test]
 async fn the_ack_names_file_and_offset() {
     let (_tail, mut acks, mut server) = connected().await;
-    acks.acknowledge(&BinlogPosition::new("bin.000002", 5 << 32 | 7))
-        .await
-        .unwrap();
+    acks.acknowledge(&BinlogPosition::new("bin.000002", 5 << 32 | 7)).await.unwrap();
     let expected = [&[0xef, 7, 0, 0, 0, 5, 0, 0, 0][..], b"bin.000002"].concat();
     assert_eq!(server.read().await, expected);
 }
@@ -203,16 +191,10 @@ async fn ends_of_the_stream_are_told_apart() {
         b"\xff\xd4\x04#HY000Client requested source to start replication from position > file size";
     type Expected = fn(&Error) -> bool;
     let cases: [(&[u8], Expected); 5] = [
-        (refusal, |error| {
-            error.refusal() == Some(DumpRefusal::BeyondEnd)
-        }),
-        (&[0xfe, 0, 0, 2, 0], |error| {
-            matches!(error, Error::DumpEnded)
-        }),
+        (refusal, |error| error.refusal() == Some(DumpRefusal::BeyondEnd)),
+        (&[0xfe, 0, 0, 2, 0], |error| matches!(error, Error::DumpEnded)),
         (&[0, 1, 2, 3], |error| matches!(error, Error::SemiSyncOff)),
-        (&[0, 0xef, 0, 1, 2, 3], |error| {
-            matches!(error, Error::Binlog(_))
-        }),
+        (&[0, 0xef, 0, 1, 2, 3], |error| matches!(error, Error::Binlog(_))),
         (&[9, 9, 9], |error| matches!(error, Error::Protocol { .. })),
     ];
     for (packet, expected) in cases {
@@ -223,10 +205,7 @@ async fn ends_of_the_stream_are_told_apart() {
     }
     let (mut tail, _acks, server) = connected().await;
     drop(server);
-    assert_eq!(
-        tail.next().await.unwrap_err().class(),
-        ErrorClass::Reconnect
-    );
+    assert_eq!(tail.next().await.unwrap_err().class(), ErrorClass::Reconnect);
 }
 
 #[tokio::test]
@@ -234,19 +213,14 @@ async fn a_packet_larger_than_any_transaction_is_refused_before_it_is_read() {
     let (mut options, listener) = listening().await;
     options.max_transaction_bytes = 4096;
     let script = async {
-        let mut server = Scripted {
-            stream: listener.accept().await.unwrap().0,
-        };
+        let mut server = Scripted { stream: listener.accept().await.unwrap().0 };
         server.log_in().await;
         server.event(&rotate(), false).await;
         server.stream.write_all(&[0, 0, 0x80, 0]).await.unwrap();
         server
     };
     let (connected, _server) = tokio::join!(Tail::connect(options), script);
-    assert!(
-        matches!(connected, Err(Error::PacketTooLarge { .. })),
-        "{connected:?}"
-    );
+    assert!(matches!(connected, Err(Error::PacketTooLarge { .. })), "{connected:?}");
 }
 
 #[tokio::test]
@@ -255,13 +229,9 @@ async fn a_full_server_is_tried_on_its_other_port() {
     let (other, fallback) = listening().await;
     options.server.fallback_port = Some(other.server.port);
     let script = async {
-        let mut full = Scripted {
-            stream: main.accept().await.unwrap().0,
-        };
+        let mut full = Scripted { stream: main.accept().await.unwrap().0 };
         full.write(b"\xff\x10\x04Too many connections").await;
-        let mut server = Scripted {
-            stream: fallback.accept().await.unwrap().0,
-        };
+        let mut server = Scripted { stream: fallback.accept().await.unwrap().0 };
         server.log_in().await;
         server.event(&rotate(), false).await;
         server.event(&events()[0], false).await;
@@ -276,21 +246,14 @@ async fn a_password_never_goes_out_in_clear() {
     for plugin in ["mysql_clear_password", "mysql_old_password", "dialog"] {
         let (options, listener) = listening().await;
         let script = async {
-            let mut server = Scripted {
-                stream: listener.accept().await.unwrap().0,
-            };
+            let mut server = Scripted { stream: listener.accept().await.unwrap().0 };
             server.greet("mysql_native_password").await;
-            server
-                .write(&[&[0xfe], plugin.as_bytes(), &[0], &[7; 20], &[0]].concat())
-                .await;
+            server.write(&[&[0xfe], plugin.as_bytes(), &[0], &[7; 20], &[0]].concat()).await;
             server.stream.read(&mut [0; 64]).await.unwrap_or(0)
         };
         let (connected, sent) = tokio::join!(Tail::connect(options), script);
         let error = connected.unwrap_err();
-        assert!(
-            matches!(error, Error::ClearPassword { .. } | Error::Plugin { .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, Error::ClearPassword { .. } | Error::Plugin { .. }), "{error:?}");
         assert_eq!((sent, error.class()), (0, ErrorClass::Fatal));
     }
 }
@@ -301,9 +264,7 @@ async fn hostile_greetings_are_refused() {
     for end in 0..whole.len() {
         let (options, listener) = listening().await;
         let script = async {
-            let mut server = Scripted {
-                stream: listener.accept().await.unwrap().0,
-            };
+            let mut server = Scripted { stream: listener.accept().await.unwrap().0 };
             server.write(&whole[..end]).await;
         };
         let (connected, ()) = tokio::join!(Tail::connect(options), script);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::playground::Server;
 use crate::support::{
-    Context, Family, Playground, Result, Signal, compare, ensure, on_both_families, sql, wait,
+    Context, Family, Playground, Result, Signal, compare, ensure, http, on_both_families, sql, wait,
 };
 
 on_both_families!(
@@ -44,6 +44,14 @@ async fn a_commit_waits_for_the_quorum_and_is_seen_nowhere(family: Family) -> Re
     for server in play.ready()?.servers {
         ensure!(!sees(&server, 1).await?, "{} shows what is not committed", server.name);
     }
+    let status = http::json(&source.agent.http, "/v1/status").await?;
+    let awaited: Vec<&str> = status["waiting_for"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str())
+        .collect();
+    ensure!(awaited.contains(&"s2") && awaited.contains(&"s3"), "waits for {awaited:?}: {status}");
     play.signal("s3-agent", Signal::Continue).await?;
     let returned = tokio::time::timeout(SOON, commit).await;
     returned.context("COMMIT does not return although the quorum is back")???;

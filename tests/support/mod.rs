@@ -58,7 +58,7 @@ where
     });
     runtime.shutdown_background();
     if let Err(error) = outcome {
-        panic!("on {family}: {error:?}");
+        panic!("on {family}: {error:#}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! A cluster under test: `plimsoll playground` as a child process.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -95,6 +96,7 @@ impl Playground {
         command.arg("--dir").arg(home.path().join("play"));
         command.arg("--ready-file").arg(home.path().join("ready.json"));
         command.stdin(Stdio::null()).stdout(words.try_clone()?).stderr(words);
+        end_with_this_thread(&mut command);
         let child = command.spawn().with_context(|| format!("start {PLIMSOLL}"))?;
         let mut play = Playground { child: Some(child), home };
         let file = play.ready_file();
@@ -264,6 +266,21 @@ impl Drop for Playground {
             eprintln!("left behind: {}", self.home.path().display());
         }
     }
+}
+
+/// Has the playground end in order when the test's thread is gone: a run of tests that was killed
+/// leaves nothing.
+#[allow(unsafe_code)]
+fn end_with_this_thread(command: &mut Command) {
+    let ask = || {
+        // SAFETY: prctl with these arguments takes plain numbers only.
+        match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: between fork and exec `ask` makes one system call; it neither allocates nor locks.
+    unsafe { command.pre_exec(ask) };
 }
 
 /// Whether a process of this pid is there, as a zombie too.

@@ -17,10 +17,7 @@ fn main() {
         Some(folder) => tempfile::tempdir_in(folder).unwrap(),
         None => tempfile::tempdir().unwrap(),
     };
-    let (cluster, incarnation) = (
-        ClusterId::from_bytes([1; 16]),
-        Incarnation::from_bytes([2; 16]),
-    );
+    let (cluster, incarnation) = (ClusterId::from_bytes([1; 16]), Incarnation::from_bytes([2; 16]));
     let new = |name: &str| {
         let dir = parent.path().join(name);
         Log::create(&dir, cluster, incarnation, LogOptions::default()).unwrap()
@@ -36,25 +33,15 @@ fn transaction(number: u64) -> Body {
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let events: Vec<u8> = (0..400u32)
         .map(|index| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            if index % 16 < 6 {
-                (state >> 56) as u8
-            } else {
-                (index % 16) as u8
-            }
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            if index % 16 < 6 { (state >> 56) as u8 } else { (index % 16) as u8 }
         })
         .collect();
     Body::Transaction(Transaction {
         class: TransactionClass::Rows,
         start: BinlogPosition::new("mysql-bin.000042", number * 500),
         end: BinlogPosition::new("mysql-bin.000042", number * 500 + 400),
-        gtid: Some(Gtid::Mysql {
-            uuid: [3; 16],
-            tag: String::new(),
-            number,
-        }),
+        gtid: Some(Gtid::Mysql { uuid: [3; 16], tag: String::new(), number }),
         commit_micros: 1_700_000_000_000_000 + number as i64,
         end_crc: number as u32,
         events: Bytes::from(events),
@@ -71,9 +58,7 @@ fn stream(log: &mut Log) -> Vec<Frame> {
     for body in bodies.iter().cycle().take(1_000_000) {
         let start = Instant::now();
         time += 1;
-        builder
-            .push(Timestamp::new(time, 0).unwrap(), body)
-            .unwrap();
+        builder.push(Timestamp::new(time, 0).unwrap(), body).unwrap();
         if !builder.is_full() {
             build += start.elapsed();
             continue;
@@ -90,10 +75,7 @@ fn stream(log: &mut Log) -> Vec<Frame> {
     }
     let stored: u64 = frames.iter().map(|frame| frame.header().frame_len()).sum();
     println!("build and compress      {}", rate(raw, build));
-    println!(
-        "append own frames       {} (slowest {slowest:?})",
-        rate(raw, append)
-    );
+    println!("append own frames       {} (slowest {slowest:?})", rate(raw, append));
     println!("compressed to           {:.2}", stored as f64 / raw as f64);
     let start = Instant::now();
     log.sync().unwrap();
@@ -115,14 +97,10 @@ fn stream(log: &mut Log) -> Vec<Frame> {
 
 /// Checks and appends frames as they come over a wire.
 fn receive(log: &mut Log, frames: &[Frame]) {
-    let raw: u64 = frames
-        .iter()
-        .map(|frame| u64::from(frame.header().raw_len))
-        .sum();
+    let raw: u64 = frames.iter().map(|frame| u64::from(frame.header().raw_len)).sum();
     let start = Instant::now();
     for frame in frames {
-        log.append(&Frame::decode(frame.bytes().clone()).unwrap())
-            .unwrap();
+        log.append(&Frame::decode(frame.bytes().clone()).unwrap()).unwrap();
     }
     println!("receive and append      {}", rate(raw, start.elapsed()));
     log.sync().unwrap();
@@ -135,12 +113,8 @@ fn lone_commits(log: &mut Log) {
     for number in 1..=3000 {
         let body = transaction(number);
         let start = Instant::now();
-        builder
-            .push(Timestamp::new(number, 0).unwrap(), &body)
-            .unwrap();
-        let frame = builder
-            .seal(Epoch::FIRST, Lsn::new(number).unwrap(), log.chain())
-            .unwrap();
+        builder.push(Timestamp::new(number, 0).unwrap(), &body).unwrap();
+        let frame = builder.seal(Epoch::FIRST, Lsn::new(number).unwrap(), log.chain()).unwrap();
         log.append(&frame).unwrap();
         write.push(start.elapsed());
         let start = Instant::now();

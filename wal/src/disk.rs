@@ -98,9 +98,7 @@ pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<(), Error> {
 
 /// The folder of a path, which may be a bare name.
 pub(crate) fn parent(path: &Path) -> &Path {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))
 }
 

@@ -45,9 +45,7 @@ impl LogReader {
     /// [`Error::NotALog`]; [`Error::Damaged`] in segment headers.
     pub fn open(dir: &Path) -> Result<LogReader, Error> {
         let (identity, view) = recover::beside_writer(dir, || recover::read_only(dir))?;
-        Ok(LogReader {
-            shared: Shared::new(dir.to_owned(), identity, view),
-        })
+        Ok(LogReader { shared: Shared::new(dir.to_owned(), identity, view) })
     }
 
     /// The cluster that this log belongs to.

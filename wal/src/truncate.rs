@@ -100,15 +100,7 @@ impl Log {
         // Where the cut is at a segment's very end, it stays sealed and the next frame begins one.
         if let Some((file, temporary, capacity)) = cut {
             disk::publish(&temporary, &path)?;
-            self.live = Some(Live {
-                file,
-                path,
-                base,
-                epoch,
-                end,
-                capacity,
-                empty: false,
-            });
+            self.live = Some(Live { file, path, base, epoch, end, capacity, empty: false });
         }
         self.note_flushed(base, end);
         Ok(())

@@ -135,9 +135,7 @@ fn same_rows(
     let body = event.body(Checksum::Crc32).unwrap();
     let walked = RowsEvent::decode(event.header.kind, body).unwrap();
     let mut values = theirs.iter();
-    let rows = walked
-        .walk(table, |cell| same_value(&cell, values.next().unwrap()))
-        .unwrap();
+    let rows = walked.walk(table, |cell| same_value(&cell, values.next().unwrap())).unwrap();
     assert_eq!((rows, values.next()), (count, None));
     true
 }

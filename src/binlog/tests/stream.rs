@@ -9,14 +9,7 @@ use crate::binlog::*;
 
 fn made(kind: EventKind, log_pos: u32, flags: u16, body: &[u8]) -> Bytes {
     let flags = EventFlags(flags);
-    let header = EventHeader {
-        timestamp: 1,
-        kind,
-        server_id: 9,
-        event_len: 0,
-        log_pos,
-        flags,
-    };
+    let header = EventHeader { timestamp: 1, kind, server_id: 9, event_len: 0, log_pos, flags };
     build(&header, &[body], Checksum::Crc32).unwrap()
 }
 
@@ -55,14 +48,8 @@ fn dump(may_skip: bool) -> Assembler {
 fn started(captured: &Captured, first: usize, may_skip: bool) -> (Assembler, Vec<Event>) {
     let mut assembler = dump(may_skip);
     let start = captured.transactions()[first].start.offset;
-    assert_eq!(
-        assembler.push(&rotate("bin.000002", start), false).unwrap(),
-        None
-    );
-    assert_eq!(
-        assembler.push(&artificial_format(captured), false).unwrap(),
-        None
-    );
+    assert_eq!(assembler.push(&rotate("bin.000002", start), false).unwrap(), None);
+    assert_eq!(assembler.push(&artificial_format(captured), false).unwrap(), None);
     let mut offset = BinlogPosition::FIRST_OFFSET;
     let mut events = captured.events();
     events.retain(|event| {
@@ -88,10 +75,7 @@ fn a_dump_from_inside_a_file_gives_the_same_transactions() {
         let (mut assembler, events) = started(&captured, 5, false);
         let format = artificial_format(&captured);
         assert_eq!(assembler.format_description(), Some(&format));
-        assert_eq!(
-            transactions(&mut assembler, &events),
-            captured.transactions()[5..]
-        );
+        assert_eq!(transactions(&mut assembler, &events), captured.transactions()[5..]);
     }
 }
 
@@ -108,11 +92,8 @@ fn what_a_start_by_gtid_leaves_out_is_a_jump_between_transactions_only() {
     // Half of one is not.
     let (mut assembler, mut kept) = started(&MYSQL, 2, true);
     kept.remove(1);
-    let errors: Vec<_> = kept
-        .iter()
-        .filter_map(|event| assembler.push(&event.raw, false).err())
-        .take(1)
-        .collect();
+    let errors: Vec<_> =
+        kept.iter().filter_map(|event| assembler.push(&event.raw, false).err()).take(1).collect();
     assert!(matches!(errors[..], [Error::Gap { .. }]), "{errors:?}");
 }
 
@@ -130,12 +111,7 @@ fn heartbeats_of_both_versions_tell_the_place() {
     for heartbeat in [v1, v2] {
         let (mut assembler, events) = started(&MYSQL, 5, false);
         let said = assembler.push(&heartbeat, false).unwrap();
-        assert_eq!(
-            said,
-            Some(Assembled::Heartbeat {
-                position: position.clone()
-            })
-        );
+        assert_eq!(said, Some(Assembled::Heartbeat { position: position.clone() }));
         // Inside a transaction it says nothing.
         assembler.push(&events[0].raw, false).unwrap();
         assert_eq!(assembler.push(&heartbeat, false).unwrap(), None);
@@ -151,31 +127,18 @@ fn a_new_file_is_announced_once_and_its_format_only_where_it_differs() {
             .iter()
             .filter_map(|event| assembler.push(&event.raw, false).unwrap())
             .collect();
-        let Some(Assembled::Rotated(next)) = said.last() else {
-            panic!("{:?}", said.last())
-        };
+        let Some(Assembled::Rotated(next)) = said.last() else { panic!("{:?}", said.last()) };
         assert_eq!(next.offset, 4);
         let again = rotate(&next.file.clone(), 4);
         assert_eq!(assembler.push(&again, false).unwrap(), None);
         let format = captured.events()[0].clone();
         assert_eq!(assembler.push(&format.raw, false).unwrap(), None);
         // The same server, upgraded.
-        assert!(
-            assembler
-                .push(&rotate("bin.000009", 4), false)
-                .unwrap()
-                .is_some()
-        );
+        assert!(assembler.push(&rotate("bin.000009", 4), false).unwrap().is_some());
         let upgraded = changed(&format, |raw| raw[EventHeader::LEN + 2] = b'8');
         let said = assembler.push(&upgraded, false).unwrap();
         let position = BinlogPosition::new("bin.000009", 4 + format.raw.len() as u64);
-        assert_eq!(
-            said,
-            Some(Assembled::FormatDescription {
-                position,
-                event: upgraded
-            })
-        );
+        assert_eq!(said, Some(Assembled::FormatDescription { position, event: upgraded }));
     }
 }
 
@@ -207,10 +170,7 @@ fn an_ack_is_wanted_where_any_event_of_the_transaction_wants_one() {
             }
         }
         let expected = usize::from(wanting >= first);
-        assert_eq!(
-            wanted.iter().position(|&wants_ack| wants_ack),
-            Some(expected)
-        );
+        assert_eq!(wanted.iter().position(|&wants_ack| wants_ack), Some(expected));
         assert_eq!(wanted.iter().filter(|&&wants_ack| wants_ack).count(), 1);
     }
 }
@@ -224,42 +184,21 @@ fn inserted(kind: EventKind, flags: u16, inside: bool) -> Result<Option<Assemble
     }
     let len = made(kind, 0, 0, b"some body that is long enough").len() as u64;
     let end = assembler.position().offset + len;
-    assembler.push(
-        &made(kind, end as u32, flags, b"some body that is long enough"),
-        false,
-    )
+    assembler.push(&made(kind, end as u32, flags, b"some body that is long enough"), false)
 }
 
 #[test]
 fn what_is_not_understood_stops_the_stream_with_place_type_and_name() {
     let start = MYSQL.transactions()[0].start.offset;
-    let cases = [
-        EventKind::INCIDENT,
-        EventKind::VIEW_CHANGE,
-        EventKind(77),
-        EventKind(0),
-        EventKind(255),
-    ];
-    for (kind, inside) in cases
-        .into_iter()
-        .flat_map(|kind| [(kind, true), (kind, false)])
-    {
+    let cases =
+        [EventKind::INCIDENT, EventKind::VIEW_CHANGE, EventKind(77), EventKind(0), EventKind(255)];
+    for (kind, inside) in cases.into_iter().flat_map(|kind| [(kind, true), (kind, false)]) {
         let error = inserted(kind, 0, inside).unwrap_err();
-        let Error::Unsupported {
-            position,
-            kind: named,
-            ..
-        } = &error
-        else {
-            panic!("{error:?}")
-        };
+        let Error::Unsupported { position, kind: named, .. } = &error else { panic!("{error:?}") };
         assert_eq!(*named, kind);
         assert_eq!(position.file, "bin.000002");
         assert_eq!(position.offset == start, !inside);
-        assert!(
-            error.to_string().contains(&format!("({})", kind.0)),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&format!("({})", kind.0)), "{error}");
     }
     let error = inserted(EventKind::GTID, 0, true).unwrap_err();
     assert!(matches!(error, Error::OutOfPlace { .. }), "{error:?}");
@@ -287,14 +226,10 @@ fn offsets_beyond_4_gib_are_counted() {
     for event in events(&transaction.events) {
         let event = event.unwrap();
         end += u64::from(event.header.event_len);
-        let moved = changed(&event, |raw| {
-            raw[13..17].copy_from_slice(&(end as u32).to_le_bytes())
-        });
+        let moved = changed(&event, |raw| raw[13..17].copy_from_slice(&(end as u32).to_le_bytes()));
         said = assembler.push(&moved, false).unwrap();
     }
-    let Some(Assembled::Transaction(moved, _)) = said else {
-        panic!("{said:?}")
-    };
+    let Some(Assembled::Transaction(moved, _)) = said else { panic!("{said:?}") };
     assert_eq!((moved.start.offset, moved.end.offset), (base, end));
 }
 
@@ -316,8 +251,6 @@ fn without_checksums_lengths_are_all_that_is_compared() {
         raw[13..17].copy_from_slice(&(end as u32).to_le_bytes());
         said = assembler.push(&raw, false).unwrap();
     }
-    let Some(Assembled::Transaction(transaction, _)) = said else {
-        panic!("{said:?}")
-    };
+    let Some(Assembled::Transaction(transaction, _)) = said else { panic!("{said:?}") };
     assert_eq!((transaction.end_crc, transaction.end.offset), (0, end));
 }

@@ -21,19 +21,11 @@ fn writer_process() {
     let mut log = Log::open(&dir, SMALL).unwrap();
     let mut out = std::io::stdout().lock();
     let mut number = log.tail().map_or(1, |tail| tail.epoch.get() + 1);
-    append(
-        &mut log,
-        epoch(number),
-        &[Body::EpochStart(epoch_start("s1"))],
-    );
+    append(&mut log, epoch(number), &[Body::EpochStart(epoch_start("s1"))]);
     for round in 1.. {
         let next = log.tail().unwrap().lsn.next().get();
         let size = 10 + (round * 53) % 700;
-        append(
-            &mut log,
-            epoch(number),
-            &[Body::Transaction(transaction(next, size))],
-        );
+        append(&mut log, epoch(number), &[Body::Transaction(transaction(next, size))]);
         if round % 5 == 0 {
             log.sync().unwrap();
             writeln!(out, "flushed {next}").unwrap();
@@ -42,11 +34,7 @@ fn writer_process() {
         if round % 97 == 0 {
             log.truncate_after(Lsn::new(next - 3)).unwrap();
             number += 1;
-            append(
-                &mut log,
-                epoch(number),
-                &[Body::EpochStart(epoch_start("s2"))],
-            );
+            append(&mut log, epoch(number), &[Body::EpochStart(epoch_start("s2"))]);
         }
     }
 }
@@ -85,10 +73,7 @@ fn a_writer_killed_at_any_instant_loses_nothing_flushed() {
         let flushed = run_writer(&folder, 5 + round * 7, || {});
         let log = folder.open();
         // Its last adoption may have taken back three.
-        assert!(
-            log.tail().unwrap().lsn.get() + 3 >= flushed,
-            "round {round}"
-        );
+        assert!(log.tail().unwrap().lsn.get() + 3 >= flushed, "round {round}");
         for record in read_all(&log) {
             if let Body::Transaction(one) = record.body {
                 assert_eq!(one.start.offset / 1000, record.lsn.get());
