@@ -172,7 +172,9 @@ async fn prepare(
     };
     server::enable_semi_sync(&mut sessions.control).await?;
     server::create_schema(&mut sessions.control).await?;
-    let problems = server::check_source(&mut sessions.control, 0).await?;
+    // One may be this agent's own: of a life that was killed, and the server has not noticed yet. A
+    // foreign one is the second as soon as the tail is attached, and the guard raises the alarm.
+    let problems = server::check_source(&mut sessions.control, 1).await?;
     let fatal: Vec<String> = problems
         .iter()
         .filter(|problem| problem.severity == Severity::Fatal)

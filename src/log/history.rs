@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn logs_agree_up_to_the_shorter_end_of_the_last_epoch_that_both_hold() {
         type Points = &'static [(u32, u64)];
-        let cases: &[(Points, Points, Option<(u32, u64)>)] = &[
+        type Case = (Points, Points, Option<(u32, u64)>);
+        let cases: &[Case] = &[
             (&[], &[], None),
             (&[(1, 5)], &[], None),
             (&[(1, 5)], &[(1, 5)], Some((1, 5))),
