@@ -44,6 +44,7 @@ pub(super) struct Counter {
     acknowledger: Acknowledger,
     awaited: Vec<(Lsn, oneshot::Sender<()>)>,
     tail: Option<Lsn>,
+    repeat: bool,
 }
 
 impl Counter {
@@ -66,6 +67,7 @@ impl Counter {
             acknowledger: Acknowledger::default(),
             awaited: Vec::new(),
             tail: None,
+            repeat: false,
         };
         (counter, watched)
     }
@@ -127,7 +129,11 @@ impl Counter {
                 self.tail = Some(shipped.last);
                 self.acknowledger.shipped(shipped);
             }
-            FromStamper::Connection(ack) => self.ack = ack,
+            FromStamper::Connection(ack) => {
+                // The last ACK may have been lost with the old connection.
+                self.ack = ack;
+                self.repeat = true;
+            }
             FromStamper::Configs(configs) => self.tracker.set_configs(configs),
             FromStamper::WhenCommitted(lsn, done) => self.awaited.push((lsn, done)),
         }
@@ -171,7 +177,11 @@ impl Counter {
             let _ = done.send(());
         }
         let Some(release) = self.tracker.release() else { return Ok(()) };
-        let position = self.acknowledger.release(release);
+        let again = std::mem::take(&mut self.repeat);
+        let position = self
+            .acknowledger
+            .release(release)
+            .or_else(|| self.acknowledger.acknowledged().filter(|_| again).cloned());
         if let Some((lsn, timestamp)) = self.acknowledger.released() {
             // Before the ACK: a token asked for after COMMIT returned has to cover it.
             let epoch: Epoch = self.shipper.epoch;

@@ -11,10 +11,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use wal::{Body, EpochStart, Lsn, Timestamp, Transaction};
+use wal::{Body, EpochStart, Lsn, Timestamp};
 
 use super::counter::{Counter, FromStamper};
-use super::resume::{Known, Resume};
+use super::resume::{self, Resume};
 use super::source::Sessions;
 use super::state::Topic;
 use super::{Error, Parts, guard, opener, tailing};
@@ -228,7 +228,7 @@ impl Reign<'_> {
             match tailed {
                 Tailed::Transaction(transaction, _) => {
                     bytes += transaction.events.len();
-                    self.resume = behind(&transaction);
+                    self.resume = resume::behind(&transaction, transaction.end.clone());
                     bodies.push(Body::Transaction(transaction));
                 }
                 Tailed::FormatDescription { position, event } => {
@@ -391,18 +391,6 @@ impl Reign<'_> {
         if self.reached.receiver_count() > 0 {
             self.reached.send_replace(Some((tail.position().clone(), last)));
         }
-    }
-}
-
-fn behind(transaction: &Transaction) -> Resume {
-    Resume::Behind {
-        from: transaction.start.clone(),
-        known: Some(Known {
-            end: transaction.end.clone(),
-            gtid: transaction.gtid.clone(),
-            end_crc: Some(transaction.end_crc),
-        }),
-        end: transaction.end.clone(),
     }
 }
 

@@ -28,15 +28,19 @@ pub(super) enum Resume {
 pub(super) struct Known {
     pub end: BinlogPosition,
     pub gtid: Option<Gtid>,
-    /// CRC32 of its last event; `None` where it was not kept.
-    pub end_crc: Option<u32>,
+    /// CRC32 of its last event.
+    pub end_crc: u32,
 }
 
-/// Decides from the adopted log's context and the server's identity.
+/// Decides from the adopted log's context, its last transaction of that server, and who is here.
 ///
 /// # Errors
 /// [`Error::OtherServer`]: the log follows another server.
-pub(super) fn resume(context: Option<&SourceContext>, here: &str) -> Result<Resume, Error> {
+pub(super) fn resume(
+    context: Option<&SourceContext>,
+    last: Option<&Transaction>,
+    here: &str,
+) -> Result<Resume, Error> {
     let Some(context) = context else {
         return Ok(Resume::First);
     };
@@ -45,18 +49,23 @@ pub(super) fn resume(context: Option<&SourceContext>, here: &str) -> Result<Resu
         return Err(Error::OtherServer { logged, here: here.to_owned() });
     }
     let end = context.position.clone();
-    Ok(match &context.last_transaction {
-        Some((_, start)) => Resume::Behind {
-            from: start.clone(),
-            known: Some(Known {
-                end: end.clone(),
-                gtid: context.last_gtid.clone(),
-                end_crc: context.end_crc,
-            }),
-            end,
-        },
+    Ok(match last {
+        Some(last) => behind(last, end),
         None => Resume::Behind { from: end.clone(), known: None, end },
     })
+}
+
+/// Behind `last`, in a log that ends at `end` of this server's binlog.
+pub(super) fn behind(last: &Transaction, end: BinlogPosition) -> Resume {
+    Resume::Behind {
+        from: last.start.clone(),
+        known: Some(Known {
+            end: last.end.clone(),
+            gtid: last.gtid.clone(),
+            end_crc: last.end_crc,
+        }),
+        end,
+    }
 }
 
 impl Known {
@@ -69,12 +78,12 @@ impl Known {
         if found.end != self.end {
             return Some(format!("there that transaction ends at {}", found.end));
         }
-        match self.end_crc {
-            Some(crc) if crc != found.end_crc => {
-                Some(format!("there that transaction has CRC {:08x}, not {crc:08x}", found.end_crc))
-            }
-            _ => None,
-        }
+        (found.end_crc != self.end_crc).then(|| {
+            format!(
+                "there that transaction has CRC {:08x}, not {:08x}",
+                found.end_crc, self.end_crc
+            )
+        })
     }
 
     /// As the error that refuses the server.
@@ -119,7 +128,7 @@ mod tests {
     #[test]
     fn the_last_transaction_is_read_again_and_must_be_the_same() {
         let Ok(Resume::Behind { from, known: Some(known), .. }) =
-            resume(Some(&context()), "uuid-1")
+            resume(Some(&context()), Some(&found()), "uuid-1")
         else {
             panic!("resumes behind the log")
         };
@@ -135,7 +144,7 @@ mod tests {
 
     #[test]
     fn another_server_is_refused_and_an_empty_log_starts_as_configured() {
-        assert!(matches!(resume(Some(&context()), "uuid-2"), Err(Error::OtherServer { .. })));
-        assert!(matches!(resume(None, "uuid-2"), Ok(Resume::First)));
+        assert!(matches!(resume(Some(&context()), None, "uuid-2"), Err(Error::OtherServer { .. })));
+        assert!(matches!(resume(None, None, "uuid-2"), Ok(Resume::First)));
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use wal::{BinlogPosition, EpochStart};
+use wal::{BinlogPosition, Body, EpochStart, SourceContext, Transaction};
 
 use super::reign::{self, Begun};
 use super::resume::{Resume, resume};
@@ -99,7 +99,8 @@ async fn one(
     parts.shared.phase(MemberRole::Source, format!("fencing for epoch {epoch}"));
     let standing = adopt(parts, &grant).await?;
     parts.shared.phase(MemberRole::Source, format!("starting epoch {epoch}"));
-    let resume = resume(standing.context.as_ref(), &identity.uuid)?;
+    let last = last_transaction(parts, standing.context.as_ref())?;
+    let resume = resume(standing.context.as_ref(), last.as_ref(), &identity.uuid)?;
     let opened = tailing::open(
         server,
         &mut open.control,
@@ -140,6 +141,21 @@ async fn one(
     let (back, ended) = reign::run(parts, server, timestamps, begun, stop).await;
     *sessions = back;
     ended
+}
+
+/// The log's last transaction of the server that it follows.
+fn last_transaction(
+    parts: &Parts,
+    context: Option<&SourceContext>,
+) -> Result<Option<Transaction>, Error> {
+    let Some((lsn, _)) = context.and_then(|context| context.last_transaction.as_ref()) else {
+        return Ok(None);
+    };
+    let record = parts.log.reader().record_at(*lsn).map_err(ship::Error::Read)?;
+    Ok(record.and_then(|record| match record.body {
+        Body::Transaction(transaction) | Body::ChunkEnd(transaction) => Some(transaction),
+        _ => None,
+    }))
 }
 
 /// Sessions that answer, and a server that can be a source.

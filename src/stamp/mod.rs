@@ -97,8 +97,12 @@ impl Stamper {
             if alone || self.builder.raw_len() as usize + size > FRAME_TARGET_RAW as usize {
                 self.seal(&mut frames)?;
             }
-            if let Body::Transaction(transaction) = &body {
-                self.end = Some(transaction.end.clone());
+            match &body {
+                Body::Transaction(transaction) => self.end = Some(transaction.end.clone()),
+                // With it the older tail is committed (I2): COMMITs that waited through the change of
+                // shippers, up to where the log ends in this binlog, are acknowledged with it.
+                Body::EpochStart(start) => self.end = Some(start.position.clone()),
+                _ => {}
             }
             self.builder.push(timestamp, &body)?;
             if alone {
@@ -146,5 +150,78 @@ fn size_hint(body: &Body) -> usize {
         Body::Membership(bytes) | Body::Chunk(bytes) => bytes.len(),
         Body::EpochStart(start) => start.format_description.len(),
         Body::Heartbeat { .. } => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wal::{EpochStart, Transaction, TransactionClass};
+
+    use super::*;
+
+    fn position(offset: u64) -> BinlogPosition {
+        BinlogPosition::new("bin.000001", offset)
+    }
+
+    fn transaction(end: u64, bytes: usize) -> Body {
+        Body::Transaction(Transaction {
+            class: TransactionClass::Rows,
+            start: position(end - 100),
+            end: position(end),
+            gtid: None,
+            commit_micros: 0,
+            end_crc: 0,
+            events: vec![7; bytes].into(),
+        })
+    }
+
+    fn epoch_start() -> Body {
+        Body::EpochStart(EpochStart {
+            member: "s1".to_owned(),
+            server_uuid: "uuid".to_owned(),
+            server_version: "10.11".to_owned(),
+            position: position(400),
+            last_gtid: None,
+            end_crc: None,
+            format_description: vec![1; 40].into(),
+        })
+    }
+
+    fn stamps(counters: std::ops::Range<u64>) -> Vec<Timestamp> {
+        counters.map(|counter| Timestamp::new(counter, 0).unwrap()).collect()
+    }
+
+    fn stamper() -> Stamper {
+        Stamper::new(Epoch::FIRST, None, 0, Timestamp::new(9, 0))
+    }
+
+    #[test]
+    fn transactions_share_a_frame_up_to_its_size_and_name_their_last_end() {
+        let bodies =
+            vec![transaction(500, 60_000), transaction(600, 60_000), transaction(700, 60_000)];
+        let frames = stamper().stamp(bodies, stamps(10..13)).unwrap();
+        let ends: Vec<_> = frames.iter().map(|frame| frame.shipped.clone()).collect();
+        let expected = [(2, 11, 600), (3, 12, 700)].map(|(lsn, time, end)| Shipped {
+            last: Lsn::new(lsn).unwrap(),
+            timestamp: Timestamp::new(time, 0).unwrap(),
+            end: Some(position(end)),
+        });
+        assert_eq!(ends, expected);
+    }
+
+    #[test]
+    fn an_epoch_start_stands_alone_and_acknowledges_the_log_before_it() {
+        let mut stamper = stamper();
+        let bodies = vec![epoch_start(), transaction(500, 10)];
+        let frames = stamper.stamp(bodies, stamps(10..12)).unwrap();
+        let ends: Vec<_> = frames.iter().map(|frame| frame.shipped.end.clone()).collect();
+        assert_eq!(ends, [Some(position(400)), Some(position(500))]);
+        assert_eq!(stamper.next().get(), 3);
+    }
+
+    #[test]
+    fn a_timestamp_that_does_not_grow_is_refused() {
+        let refused = stamper().stamp(vec![transaction(500, 10)], stamps(9..10));
+        assert!(matches!(refused, Err(Error::Backwards { .. })));
     }
 }
