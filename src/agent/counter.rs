@@ -3,7 +3,8 @@
 //! A task of its own, so that an ACK never waits behind a transaction that is being read, stamped or
 //! compressed.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,9 @@ pub(super) struct Counter {
     awaited: Vec<(Lsn, oneshot::Sender<()>)>,
     tail: Option<Lsn>,
     repeat: bool,
+    /// Frames by their last record, and when they were handed to the members.
+    shipped_at: VecDeque<(Lsn, Instant)>,
+    commit_seconds: metrics::Histogram,
 }
 
 impl Counter {
@@ -68,6 +72,8 @@ impl Counter {
             awaited: Vec::new(),
             tail: None,
             repeat: false,
+            shipped_at: VecDeque::new(),
+            commit_seconds: metrics::histogram!("plimsoll_commit_seconds"),
         };
         (counter, watched)
     }
@@ -127,6 +133,7 @@ impl Counter {
         match told {
             FromStamper::Shipped(shipped) => {
                 self.tail = Some(shipped.last);
+                self.shipped_at.push_back((shipped.last, Instant::now()));
                 self.acknowledger.shipped(shipped);
             }
             FromStamper::Connection(ack) => {
@@ -177,6 +184,9 @@ impl Counter {
             let _ = done.send(());
         }
         let Some(release) = self.tracker.release() else { return Ok(()) };
+        while let Some((_, since)) = self.shipped_at.pop_front_if(|(lsn, _)| *lsn <= release) {
+            self.commit_seconds.record(since.elapsed());
+        }
         let again = std::mem::take(&mut self.repeat);
         let position = self
             .acknowledger

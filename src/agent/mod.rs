@@ -26,7 +26,7 @@ mod tailing;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -50,6 +50,8 @@ struct Parts {
     exporter: Exporter,
     shared: Shared,
     applied: AppliedWatch,
+    /// Somebody has declared where the replica stands: a stopped applier begins anew.
+    adopted: Arc<Notify>,
 }
 
 impl Parts {
@@ -82,7 +84,8 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> anyhow::Result
     };
     let (log, log_ended) = member::start_log(&config, opened, &link)?;
     let applied = AppliedWatch::default();
-    let parts = Parts { config, identity, log, link, view, exporter, shared, applied };
+    let adopted = Arc::default();
+    let parts = Parts { config, identity, log, link, view, exporter, shared, applied, adopted };
     tasks.spawn(http::serve(http, parts.clone(), stop.clone()));
     tasks.spawn(member::serve(listener, parts.clone(), stop.clone()));
     tasks.spawn(state::tell_coordinator(parts.clone(), stop.clone()));

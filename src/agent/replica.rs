@@ -19,7 +19,7 @@ use crate::config::AgentServer;
 use crate::report::MemberRole;
 
 /// Applies what is visible until `stop`. An applier that stopped by an error stays stopped, with its
-/// reason as an alarm, until the agent is restarted or the replica is adopted anew: the log goes on.
+/// reason as an alarm, until the replica is adopted anew or the agent restarted: the log goes on.
 pub(super) async fn run(
     parts: Parts,
     server: AgentServer,
@@ -27,6 +27,25 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     parts.shared.phase(MemberRole::Replica, "following");
     let (visible, watched) = watch::channel(None);
+    let feeding = tokio::spawn(feed(parts.clone(), visible));
+    while !stop.is_cancelled() {
+        apply_until_stopped(&parts, &server, watched.clone(), &stop).await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = parts.adopted.notified() => tracing::info!("adopted; applying from there"),
+        }
+    }
+    feeding.abort();
+    parts.shared.change(|state| state.serving = false);
+    Ok(())
+}
+
+async fn apply_until_stopped(
+    parts: &Parts,
+    server: &AgentServer,
+    visible: watch::Receiver<Option<Lsn>>,
+    stop: &CancellationToken,
+) {
     let options = ApplierOptions {
         member: parts.config.name.clone(),
         server: server.connection.clone(),
@@ -34,30 +53,16 @@ pub(super) async fn run(
         limits: Limits::default(),
     };
     let (applied_to, mut applied) = watch::channel(Applied::unknown());
-    let applier = Applier::new(options, parts.log.reader().clone(), watched, applied_to);
-    let feeding = feed(parts.clone(), visible);
-    let telling = async {
-        loop {
-            let now = applied.borrow_and_update().clone();
-            tell(&parts, &now);
-            if applied.changed().await.is_err() {
-                break;
-            }
-        }
-        std::future::pending::<()>().await;
-    };
-    let applying = applier.run(stop.clone());
-    tokio::select! {
-        () = feeding => {}
-        () = telling => {}
-        // Stopped by an error it stays stopped; `telling` has said why.
-        _ = applying => {
-            tell(&parts, &applied.borrow());
-            stop.cancelled().await;
+    let applier = Applier::new(options, parts.log.reader().clone(), visible, applied_to);
+    let mut applying = Box::pin(applier.run(stop.clone()));
+    loop {
+        tell(parts, &applied.borrow_and_update().clone());
+        tokio::select! {
+            _ = &mut applying => break,
+            changed = applied.changed() => if changed.is_err() { break },
         }
     }
-    parts.shared.change(|state| state.serving = false);
-    Ok(())
+    tell(parts, &applied.borrow().clone());
 }
 
 /// What may be applied, from the log's thread (I4).
@@ -115,7 +120,10 @@ pub(super) async fn adopt(State(parts): State<Parts>, Json(adopt): Json<Adopt>) 
     let visible = parts.log.progress().borrow().visible;
     let (reader, me) = (parts.log.reader(), &parts.config.name);
     match Box::pin(apply::adopt(reader, &server.connection, me, visible, at)).await {
-        Ok(lsn) => Json(json!({ "lsn": lsn })).into_response(),
+        Ok(lsn) => {
+            parts.adopted.notify_one();
+            Json(json!({ "lsn": lsn })).into_response()
+        }
         Err(error) => refuse(StatusCode::CONFLICT, causes(&error)),
     }
 }

@@ -74,6 +74,9 @@ impl Standing {
             },
         };
         server::make_replica(&mut session).await?;
+        if parts.options.replica_binlog {
+            server::disable_semi_sync(&mut session).await?;
+        }
         session.execute(context::ROWS).await?;
         let calm = match session.family() {
             Family::Mariadb => "SET wait_timeout=31536000,max_statement_time=0",

@@ -97,6 +97,15 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// COMMITs wait for an ACK at a server that is to be a replica.
+    #[error(
+        "{sessions} COMMITs wait for an acknowledgement at this replica, which nobody gives: end those \
+         sessions, or restart the server, and it goes on by itself"
+    )]
+    Waiting {
+        /// How many.
+        sessions: u64,
+    },
     /// The server writes no binlog.
     #[error("the server writes no binlog: start it with --log-bin (and binlog_format=ROW)")]
     NoBinlog,
@@ -129,6 +138,7 @@ impl Error {
     /// What a supervisor does about it.
     pub fn class(&self) -> ErrorClass {
         match self {
+            Error::Waiting { .. } => ErrorClass::Retry,
             Error::Connect { .. }
             | Error::Full { .. }
             | Error::Lost { .. }

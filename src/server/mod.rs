@@ -29,6 +29,6 @@ pub use family::Family;
 pub use identity::{ServerIdentity, identity};
 pub use mode::{is_read_only, make_replica, set_read_only};
 pub use schema::create_schema;
-pub use semi_sync::{SemiSync, enable_semi_sync, semi_sync};
+pub use semi_sync::{SemiSync, disable_semi_sync, enable_semi_sync, semi_sync};
 pub use session::{Row, Session, quote, quote_bytes, quote_name};
 pub use variables::Variables;

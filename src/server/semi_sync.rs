@@ -15,6 +15,7 @@ struct Spelling {
     wait_alone: &'static str,
     clients: &'static str,
     status: &'static str,
+    waiting: &'static str,
 }
 
 const SPELLINGS: [Spelling; 2] = [
@@ -25,6 +26,7 @@ const SPELLINGS: [Spelling; 2] = [
         wait_alone: "rpl_semi_sync_source_wait_no_replica",
         clients: "rpl_semi_sync_source_clients",
         status: "rpl_semi_sync_source_status",
+        waiting: "rpl_semi_sync_source_wait_sessions",
     },
     Spelling {
         enabled: "rpl_semi_sync_master_enabled",
@@ -33,6 +35,7 @@ const SPELLINGS: [Spelling; 2] = [
         wait_alone: "rpl_semi_sync_master_wait_no_slave",
         clients: "rpl_semi_sync_master_clients",
         status: "rpl_semi_sync_master_status",
+        waiting: "rpl_semi_sync_master_wait_sessions",
     },
 ];
 
@@ -97,6 +100,24 @@ pub async fn enable_semi_sync(session: &mut Session) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Lets COMMITs of a *replica* that writes its own binlog return: nobody acknowledges them there.
+///
+/// # Errors
+/// [`Error::Waiting`] if a session waits already: switching it off would tell that client OK (I3).
+pub async fn disable_semi_sync(session: &mut Session) -> Result<(), Error> {
+    let variables = Variables::global(session).await?;
+    let Some(spelling) = find(&variables).filter(|found| variables.is_on(found.enabled)) else {
+        return Ok(());
+    };
+    let status = Variables::semi_sync_status(session).await?;
+    let waiting = status.get(spelling.waiting).and_then(|text| text.parse().ok()).unwrap_or(0);
+    if waiting > 0 {
+        return Err(Error::Waiting { sessions: waiting });
+    }
+    let done = session.execute(format!("SET GLOBAL {}=0", spelling.enabled)).await;
+    done.map(drop).map_err(|error| error.or_privilege(WHAT, PRIVILEGES))
 }
 
 /// What semi-sync is now; `None` where the server has none.
