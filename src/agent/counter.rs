@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use wal::{Epoch, Lsn};
+use wal::{BinlogPosition, Epoch, Lsn};
 
 use super::state::{AppliedWatch, Released, Shared, Topic};
 use super::{Error, Parts};
 use crate::ack::{Acknowledger, Shipped};
-use crate::cluster::{QuorumConfig, Shipper, Voter};
+use crate::cluster::{QuorumConfig, Shipper, Voter, causes};
 use crate::log::Progress;
 use crate::quorum::{Reported, Tracker};
 use crate::ship::sender::PeerEvent;
@@ -26,24 +26,28 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) enum FromStamper {
     /// A frame goes to the log and the members.
     Shipped(Shipped),
-    /// The tail was connected anew: acknowledge there from now on.
+    /// The tail is connected: acknowledge there from now on, what was released before too.
     Connection(AckSender),
     /// Commit needs these from now on (I6).
     Configs(Vec<QuorumConfig>),
     /// Say when everything up to here is committed.
     WhenCommitted(Lsn, oneshot::Sender<()>),
+    /// Say when COMMITs up to here may return.
+    WhenReleased(Lsn, oneshot::Sender<()>),
 }
 
 pub(super) struct Counter {
     pub shipper: Shipper,
     pub me: Voter,
     pub tracker: Tracker,
-    pub ack: AckSender,
+    /// `None` while the tail is not connected.
+    ack: Option<AckSender>,
     pub shared: Shared,
     pub applied: AppliedWatch,
     pub commit: watch::Sender<Option<Lsn>>,
     acknowledger: Acknowledger,
-    awaited: Vec<(Lsn, oneshot::Sender<()>)>,
+    await_commit: Vec<(Lsn, oneshot::Sender<()>)>,
+    await_release: Vec<(Lsn, oneshot::Sender<()>)>,
     tail: Option<Lsn>,
     repeat: bool,
     /// Frames by their last record, and when they were handed to the members.
@@ -57,19 +61,19 @@ impl Counter {
         shipper: Shipper,
         me: Voter,
         tracker: Tracker,
-        ack: AckSender,
     ) -> (Counter, watch::Receiver<Option<Lsn>>) {
         let (commit, watched) = watch::channel(None);
         let counter = Counter {
             shipper,
             me,
             tracker,
-            ack,
+            ack: None,
             shared: parts.shared.clone(),
             applied: parts.applied.clone(),
             commit,
             acknowledger: Acknowledger::default(),
-            awaited: Vec::new(),
+            await_commit: Vec::new(),
+            await_release: Vec::new(),
             tail: None,
             repeat: false,
             shipped_at: VecDeque::new(),
@@ -137,12 +141,14 @@ impl Counter {
                 self.acknowledger.shipped(shipped);
             }
             FromStamper::Connection(ack) => {
-                // The last ACK may have been lost with the old connection.
-                self.ack = ack;
+                // The last ACK may have been lost with the old connection, and what was released while
+                // there was none was not told at all.
+                self.ack = Some(ack);
                 self.repeat = true;
             }
             FromStamper::Configs(configs) => self.tracker.set_configs(configs),
-            FromStamper::WhenCommitted(lsn, done) => self.awaited.push((lsn, done)),
+            FromStamper::WhenCommitted(lsn, done) => self.await_commit.push((lsn, done)),
+            FromStamper::WhenReleased(lsn, done) => self.await_release.push((lsn, done)),
         }
     }
 
@@ -180,18 +186,12 @@ impl Counter {
             *now = (*now).max(Some(commit));
             more
         });
-        for (_, done) in self.awaited.extract_if(.., |(lsn, _)| *lsn <= commit) {
-            let _ = done.send(());
-        }
+        reached(&mut self.await_commit, commit);
         let Some(release) = self.tracker.release() else { return Ok(()) };
         while let Some((_, since)) = self.shipped_at.pop_front_if(|(lsn, _)| *lsn <= release) {
             self.commit_seconds.record(since.elapsed());
         }
-        let again = std::mem::take(&mut self.repeat);
-        let position = self
-            .acknowledger
-            .release(release)
-            .or_else(|| self.acknowledger.acknowledged().filter(|_| again).cloned());
+        let newest = self.acknowledger.release(release);
         if let Some((lsn, timestamp)) = self.acknowledger.released() {
             // Before the ACK: a token asked for after COMMIT returned has to cover it.
             let epoch: Epoch = self.shipper.epoch;
@@ -200,12 +200,30 @@ impl Counter {
             });
             self.applied.set(Some((lsn, timestamp)));
         }
-        if let Some(position) = position {
-            self.ack.acknowledge(&position).await?;
-            let text = position.to_string();
-            self.shared.change(|state| state.acknowledged = Some(text));
+        reached(&mut self.await_release, release);
+        let repeated = || self.acknowledger.acknowledged().filter(|_| self.repeat).cloned();
+        if let Some(position) = newest.or_else(repeated) {
+            self.acknowledge(position).await;
         }
         Ok(())
+    }
+
+    /// Lets the master's COMMITs go up to `position`. What cannot be sent is sent on the next
+    /// connection: the stamper learns from its own half that this one is lost.
+    async fn acknowledge(&mut self, position: BinlogPosition) {
+        self.repeat = true;
+        let Some(ack) = &mut self.ack else { return };
+        match ack.acknowledge(&position).await {
+            Ok(()) => {
+                self.repeat = false;
+                let text = position.to_string();
+                self.shared.change(|state| state.acknowledged = Some(text));
+            }
+            Err(error) => {
+                tracing::warn!(error = causes(&error), "an ACK was not sent");
+                self.ack = None;
+            }
+        }
     }
 
     /// Once a second: does anything wait for the quorum? An alarm names for whom.
@@ -225,5 +243,12 @@ impl Counter {
         self.shared.alarm(Topic::Quorum, text);
         self.shared.change(|state| state.waiting_for = names);
         tail
+    }
+}
+
+fn reached(awaited: &mut Vec<(Lsn, oneshot::Sender<()>)>, now: Lsn) {
+    for (_, done) in awaited.extract_if(.., |(lsn, _)| *lsn <= now) {
+        // Who asked may be gone with its reign.
+        let _ = done.send(());
     }
 }

@@ -17,12 +17,12 @@ pub(super) async fn run(
     server: ServerConfig,
     shared: Shared,
     stop: CancellationToken,
-) -> Option<Session> {
+) -> Session {
     // The tail has just connected: the server may not count it yet.
     let mut pause = PERIOD;
     loop {
         tokio::select! {
-            () = stop.cancelled() => return Some(session),
+            () = stop.cancelled() => return session,
             () = tokio::time::sleep(pause) => {}
         }
         pause = PERIOD;
@@ -35,7 +35,7 @@ pub(super) async fn run(
             Err(error) => {
                 tracing::debug!(error = %error, "the guard's session was lost");
                 let anew = tokio::select! {
-                    () = stop.cancelled() => return None,
+                    () = stop.cancelled() => return session,
                     anew = Session::connect(&server, CONNECT) => anew,
                 };
                 if let Ok(anew) = anew {

@@ -8,19 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use wal::{Body, EpochStart, Lsn, Timestamp};
 
 use super::counter::{Counter, FromStamper};
-use super::resume::{self, Resume};
 use super::source::Sessions;
 use super::state::Topic;
-use super::{Error, Parts, guard, opener, tailing};
+use super::tailing::{From, Reader};
+use super::{Error, Parts, guard, opener};
 use crate::backoff::Backoff;
 use crate::cluster::{ErrorClass, Grant, MemberName, QuorumConfig, Voter, causes};
-use crate::config::AgentServer;
 use crate::log::{Append, Refusal, Standing};
 use crate::quorum::Tracker;
 use crate::report::{self, View};
@@ -28,7 +27,7 @@ use crate::server::Session;
 use crate::ship::Window;
 use crate::ship::sender::{self, SenderContext};
 use crate::stamp::{Stamped, Stamper};
-use crate::tail::{AckSender, Tail, Tailed};
+use crate::tail::{self, AckSender, Tail, Tailed};
 use crate::timestamp::TimestampClient;
 
 /// Frames shipped and not yet seen by the counter.
@@ -58,39 +57,34 @@ pub(super) struct Begun {
     pub grant: Grant,
     pub standing: Standing,
     pub start: EpochStart,
-    pub resume: Resume,
-    pub tail: Tail,
-    pub ack: AckSender,
-    pub sessions: Sessions,
-    pub uuid: String,
+    pub reader: Reader,
+    pub from: From,
 }
 
 /// Runs the reign; gives the sessions back, for the next one.
 pub(super) async fn run(
     parts: &Parts,
-    server: &AgentServer,
     timestamps: &TimestampClient,
     begun: Begun,
+    sessions: Sessions,
     stop: &CancellationToken,
 ) -> (Option<Sessions>, Result<(), Error>) {
     let term = stop.child_token();
-    let Begun { grant, standing, start, resume, tail, ack, sessions, uuid } = begun;
-    let Sessions { mut control, guard: guard_session } = sessions;
+    let Begun { grant, standing, start, reader, from } = begun;
+    let Sessions { control, guard } = sessions;
     let me = Voter { member: parts.config.name.clone(), incarnation: parts.log.incarnation() };
     let first = Lsn::after(standing.tail.map(|tail| tail.lsn));
     let tracker = Tracker::new(grant.commit.clone(), first, me.member.clone(), grant.ack);
-    let (counter, commit) = Counter::new(parts, grant.shipper, me, tracker, ack);
+    let (counter, commit) = Counter::new(parts, grant.shipper, me, tracker);
     let (to_counter, from_stamper) = mpsc::channel(SHIPPED_QUEUE);
     let (events, heard) = mpsc::channel(REPORT_QUEUE);
     let window = Arc::new(Window::new(standing.tail));
     let own = parts.log.progress();
     let mut counting = tokio::spawn(counter.run(from_stamper, heard, own, term.clone()));
-    let guarding = tokio::spawn(guard::run(
-        guard_session,
-        server.connection.clone(),
-        parts.shared.clone(),
-        term.clone(),
-    ));
+    let guarding = guard.map(|session| {
+        let server = reader.server.connection.clone();
+        tokio::spawn(guard::run(session, server, parts.shared.clone(), term.clone()))
+    });
     let grant = Arc::new(grant);
     let context = SenderContext {
         identity: parts.identity.clone(),
@@ -106,34 +100,42 @@ pub(super) async fn run(
     let epoch = grant.shipper.epoch;
     let mut reign = Reign {
         parts,
-        server,
         timestamps,
         grant: &grant,
+        term: term.clone(),
         stamper: Stamper::new(epoch, standing.tail, standing.chain, standing.last_timestamp),
         window,
         commit,
         to_counter,
         refusals,
+        refused,
         before: standing.tail,
-        resume,
-        uuid,
+        reader,
+        from,
+        control: Some(control),
+        tail: None,
+        opening: None,
         configs: grant.commit.clone(),
         reached: watch::Sender::new(None),
         duties: JoinSet::new(),
     };
     let ended = tokio::select! {
-        ended = reign.run(tail, start, &mut control, refused) => ended,
+        ended = reign.run(start) => ended,
         ended = &mut counting => ended.unwrap_or(Err(Error::RoleTask)),
         () = stop.cancelled() => Ok(()),
     };
-    drop(reign);
     term.cancel();
+    let control = reign.give_back().await;
+    drop(reign);
     if !counting.is_finished() {
         let _ = counting.await;
     }
     while senders.join_next().await.is_some() {}
-    let sessions = guarding.await.ok().flatten().map(|guard| Sessions { control, guard });
-    (sessions, ended)
+    let guard = match guarding {
+        Some(guarding) => guarding.await.ok(),
+        None => None,
+    };
+    (control.map(|control| Sessions { control, guard }), ended)
 }
 
 fn send_to_all(context: &SenderContext, me: &MemberName, term: &CancellationToken) -> JoinSet<()> {
@@ -146,18 +148,23 @@ fn send_to_all(context: &SenderContext, me: &MemberName, term: &CancellationToke
 
 struct Reign<'a> {
     parts: &'a Parts,
-    server: &'a AgentServer,
     timestamps: &'a TimestampClient,
     grant: &'a Grant,
+    term: CancellationToken,
     stamper: Stamper,
     window: Arc<Window>,
     commit: watch::Receiver<Option<Lsn>>,
     to_counter: mpsc::Sender<FromStamper>,
     refusals: mpsc::Sender<Refusal>,
+    refused: mpsc::Receiver<Refusal>,
     before: Option<wal::LogPoint>,
+    reader: Reader,
     /// Where a lost tail connection would go on.
-    resume: Resume,
-    uuid: String,
+    from: From,
+    /// Here while the tail is open; with the task that opens it meanwhile.
+    control: Option<Session>,
+    tail: Option<Tail>,
+    opening: Option<JoinHandle<Opening>>,
     /// The rules that commit needs, as last told to the counter.
     configs: Vec<QuorumConfig>,
     /// To the opener: where the tail stands, and the record shipped last.
@@ -167,20 +174,14 @@ struct Reign<'a> {
 }
 
 impl Reign<'_> {
-    async fn run(
-        &mut self,
-        mut tail: Tail,
-        start: EpochStart,
-        control: &mut Session,
-        mut refused: mpsc::Receiver<Refusal>,
-    ) -> Result<(), Error> {
+    async fn run(&mut self, start: EpochStart) -> Result<(), Error> {
         let position = start.position.clone();
         let first = self.ship(vec![Body::EpochStart(start)]).await?;
         self.complete_when_committed(first).await?;
-        self.reached(&tail, first);
+        self.open_when_released(first).await?;
         self.duties.spawn(opener::open(
             self.parts.clone(),
-            self.server.connection.clone(),
+            self.reader.server.connection.clone(),
             (self.grant.shipper.epoch, position),
             self.reached.subscribe(),
             self.to_counter.clone(),
@@ -195,14 +196,15 @@ impl Reign<'_> {
         heartbeat.reset();
         loop {
             tokio::select! {
-                tailed = tail.next() => match tailed {
+                tailed = next(&mut self.tail) => match tailed {
                     Ok(tailed) => {
-                        self.take_batch(&mut tail, tailed).await?;
+                        self.take_batch(tailed).await?;
                         heartbeat.reset();
                     }
-                    Err(error) => tail = self.tail_again(error.into(), control).await?,
+                    Err(error) => self.tail_lost(error.into()).await?,
                 },
-                Some(refusal) = refused.recv() => return Err(self.refused(refusal)),
+                opened = opened(&mut self.opening) => self.opened(opened?).await?,
+                Some(refusal) = self.refused.recv() => return Err(self.refusal(refusal)),
                 Some(done) = self.duties.join_next() => done.unwrap_or(Err(Error::RoleTask))?,
                 Ok(()) = view.changed() => {
                     let view = view.borrow_and_update().clone();
@@ -215,20 +217,19 @@ impl Reign<'_> {
                 }
                 () = tokio::time::sleep(LOOK), if self.reached.receiver_count() > 0 => {}
             }
-            let last = self.before.map_or(Lsn::FIRST, |point| point.lsn);
-            self.reached(&tail, last);
+            self.tell_opener();
         }
     }
 
     /// Stamps and ships `first` and whatever else has arrived already, as one run.
-    async fn take_batch(&mut self, tail: &mut Tail, first: Tailed) -> Result<(), Error> {
+    async fn take_batch(&mut self, first: Tailed) -> Result<(), Error> {
         let mut bodies = Vec::new();
         let (mut bytes, mut next) = (0, Some(first));
         while let Some(tailed) = next.take() {
             match tailed {
                 Tailed::Transaction(transaction, _) => {
                     bytes += transaction.events.len();
-                    self.resume = resume::behind(&transaction, transaction.end.clone());
+                    self.from = From::behind(&transaction);
                     bodies.push(Body::Transaction(transaction));
                 }
                 Tailed::FormatDescription { position, event } => {
@@ -237,7 +238,10 @@ impl Reign<'_> {
                 Tailed::Heartbeat { .. } | Tailed::Rotated(_) => {}
             }
             if bytes < BATCH_BYTES && bodies.len() < BATCH_COUNT {
-                next = tail.try_next()?;
+                next = match &mut self.tail {
+                    Some(tail) => tail.try_next()?,
+                    None => None,
+                };
             }
         }
         if !bodies.is_empty() {
@@ -262,7 +266,13 @@ impl Reign<'_> {
         }
         let mut progress = self.parts.log.progress();
         while !self.window.shrink(progress.borrow_and_update().written) {
-            progress.changed().await.map_err(|_| crate::log::Error::Stopped)?;
+            tokio::select! {
+                changed = progress.changed() => {
+                    changed.map_err(|_| crate::log::Error::Stopped)?;
+                }
+                // A full disk: the log writes nothing more of this reign.
+                Some(refusal) = self.refused.recv() => return Err(self.refusal(refusal)),
+            }
         }
         Ok(last)
     }
@@ -351,45 +361,110 @@ impl Reign<'_> {
         Ok(())
     }
 
-    fn refused(&self, refusal: Refusal) -> Error {
+    fn refusal(&self, refusal: Refusal) -> Error {
         match refusal {
             Refusal::Fenced { .. } => Error::Fenced { by: self.parts.config.name.to_string() },
             other => Error::Log(crate::log::Error::Refused(other)),
         }
     }
 
-    /// A lost connection to the same server process is made anew, where the log ends. A restarted
-    /// server is a new shipper start (I17): that the session of before still answers proves it is not.
-    async fn tail_again(&mut self, error: Error, control: &mut Session) -> Result<Tail, Error> {
+    /// A lost connection to the same server process is made anew, where the log ends.
+    async fn tail_lost(&mut self, error: Error) -> Result<(), Error> {
+        self.tail = None;
         if error.class() == ErrorClass::Fatal {
             return Err(error);
         }
         tracing::warn!(error = causes(&error), "the tail was lost");
-        let mut pause = Backoff::new(TAIL_PAUSE_MIN, TAIL_PAUSE_MAX);
-        let replica = self.parts.replica_uuid();
-        loop {
-            pause.wait().await;
-            if control.ping().await.is_err() {
-                return Err(Error::Restarted);
-            }
-            match tailing::open(self.server, control, &self.uuid, &replica, &self.resume, None)
-                .await
-            {
-                Ok(opened) => {
-                    self.tell(FromStamper::Connection(opened.ack)).await?;
-                    tracing::info!(position = %opened.position, "tailing again");
-                    return Ok(opened.tail);
-                }
-                Err(error) if error.class() == ErrorClass::Fatal => return Err(error),
-                Err(error) => tracing::warn!(error = causes(&error), "the tail is still lost"),
-            }
+        let last = self.before.map_or(Lsn::FIRST, |point| point.lsn);
+        self.open_when_released(last).await
+    }
+
+    /// Connects as the semi-synchronous replica, once everything up to `lsn` is released: the server
+    /// takes the position that is asked for as our ACK (I3).
+    async fn open_when_released(&mut self, lsn: Lsn) -> Result<(), Error> {
+        let (done, released) = oneshot::channel();
+        self.tell(FromStamper::WhenReleased(lsn, done)).await?;
+        let control = self.control.take().ok_or(Error::RoleTask)?;
+        let (reader, from, term) = (self.reader.clone(), self.from.clone(), self.term.clone());
+        self.opening = Some(tokio::spawn(open_tail(control, reader, from, released, term)));
+        Ok(())
+    }
+
+    async fn opened(&mut self, (control, opened): Opening) -> Result<(), Error> {
+        self.opening = None;
+        self.control = Some(control);
+        let (tail, ack) = opened?;
+        tracing::info!(position = %tail.position(), "tailing");
+        self.tail = Some(tail);
+        self.tell(FromStamper::Connection(ack)).await
+    }
+
+    /// The session, for the next reign. `term` is cancelled: a task that holds it returns it.
+    async fn give_back(&mut self) -> Option<Session> {
+        match self.opening.take() {
+            Some(opening) => opening.await.ok().map(|(control, _)| control),
+            None => self.control.take(),
         }
     }
 
     /// Tells the opener how far the tail has been read, and which record that is.
-    fn reached(&self, tail: &Tail, last: Lsn) {
+    fn tell_opener(&self) {
+        let Some(tail) = &self.tail else { return };
         if self.reached.receiver_count() > 0 {
+            let last = self.before.map_or(Lsn::FIRST, |point| point.lsn);
             self.reached.send_replace(Some((tail.position().clone(), last)));
+        }
+    }
+}
+
+/// The tail's next word; waits for ever while there is no tail. Cancel-safe.
+async fn next(tail: &mut Option<Tail>) -> Result<Tailed, tail::Error> {
+    match tail {
+        Some(tail) => tail.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+type Opening = (Session, Result<(Tail, AckSender), Error>);
+
+/// The end of the task that opens the tail; waits for ever while there is none. Cancel-safe.
+async fn opened(opening: &mut Option<JoinHandle<Opening>>) -> Result<Opening, Error> {
+    match opening {
+        Some(task) => task.await.map_err(|_| Error::RoleTask),
+        None => std::future::pending().await,
+    }
+}
+
+/// Opens the tail when it may be opened, and tries until it is. A restarted server is a new shipper
+/// start (I17): that the session of before still answers proves that this one is the same process.
+async fn open_tail(
+    mut control: Session,
+    reader: Reader,
+    from: From,
+    released: oneshot::Receiver<()>,
+    term: CancellationToken,
+) -> Opening {
+    let mut pause = Backoff::new(TAIL_PAUSE_MIN, TAIL_PAUSE_MAX);
+    tokio::select! {
+        () = term.cancelled() => return (control, Err(Error::RoleTask)),
+        released = released => if released.is_err() {
+            return (control, Err(Error::RoleTask));
+        },
+    }
+    loop {
+        if control.ping().await.is_err() {
+            return (control, Err(Error::Restarted));
+        }
+        let opened = tokio::select! {
+            () = term.cancelled() => return (control, Err(Error::RoleTask)),
+            opened = reader.open(&from) => opened,
+        };
+        match opened {
+            Err(error) if error.class() != ErrorClass::Fatal => {
+                tracing::warn!(error = causes(&error), "the tail is not open yet");
+                pause.wait().await;
+            }
+            done => return (control, done),
         }
     }
 }

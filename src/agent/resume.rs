@@ -50,25 +50,20 @@ pub(super) fn resume(
     }
     let end = context.position.clone();
     Ok(match last {
-        Some(last) => behind(last, end),
+        Some(last) => {
+            Resume::Behind { from: last.start.clone(), known: Some(Known::of(last)), end }
+        }
         None => Resume::Behind { from: end.clone(), known: None, end },
     })
 }
 
-/// Behind `last`, in a log that ends at `end` of this server's binlog.
-pub(super) fn behind(last: &Transaction, end: BinlogPosition) -> Resume {
-    Resume::Behind {
-        from: last.start.clone(),
-        known: Some(Known {
-            end: last.end.clone(),
-            gtid: last.gtid.clone(),
-            end_crc: last.end_crc,
-        }),
-        end,
-    }
-}
-
 impl Known {
+    /// How `last` must stand there.
+    pub(super) fn of(last: &Transaction) -> Known {
+        let (end, gtid) = (last.end.clone(), last.gtid.clone());
+        Known { end, gtid, end_crc: last.end_crc }
+    }
+
     /// Compares what the server has there; `Some` says what is different.
     pub(super) fn differs(&self, found: &Transaction) -> Option<String> {
         if found.gtid != self.gtid {

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use wal::{BinlogPosition, Body, EpochStart, SourceContext, Transaction};
 
 use super::reign::{self, Begun};
-use super::resume::{Resume, resume};
+use super::resume::resume;
 use super::state::Topic;
-use super::{Error, Parts, tailing};
+use super::tailing::Reader;
+use super::{Error, Parts};
 use crate::backoff::Backoff;
 use crate::cluster::{ErrorClass, Grant, Voter, causes};
 use crate::config::AgentServer;
@@ -34,7 +35,7 @@ pub(super) struct Sessions {
     /// For positions and for opening the server.
     pub control: Session,
     /// For the guard, which asks each second and must not wait behind the other.
-    pub guard: Session,
+    pub guard: Option<Session>,
 }
 
 /// Runs reigns until `stop`.
@@ -80,7 +81,8 @@ pub(super) async fn run(
     }
 }
 
-/// One reign, from the first connection to its end.
+/// One reign, from the first connection to its end. The sessions stay for the next one, whatever ends
+/// this one: their places could go to clients whose COMMITs wait for us.
 async fn one(
     parts: &Parts,
     server: &AgentServer,
@@ -90,8 +92,27 @@ async fn one(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     parts.shared.phase(MemberRole::Source, "connecting to the server");
-    let (mut open, end) = prepare(sessions.take(), server).await?;
-    let identity = server::identity(&mut open.control).await?;
+    let mut open = connected(sessions.take(), server).await?;
+    let begun = begin(parts, server, &mut open.control).await;
+    match begun {
+        Ok(begun) => {
+            parts.shared.alarm(Topic::Source, None);
+            pause.reset();
+            let (back, ended) = reign::run(parts, timestamps, begun, open, stop).await;
+            *sessions = back;
+            ended
+        }
+        Err(error) => {
+            *sessions = Some(open);
+            Err(error)
+        }
+    }
+}
+
+/// Everything before the reign's first record.
+async fn begin(parts: &Parts, server: &AgentServer, control: &mut Session) -> Result<Begun, Error> {
+    let end = prepare(control, server).await?;
+    let identity = server::identity(control).await?;
     parts.shared.phase(MemberRole::Source, "waiting for an epoch");
     let grant = parts.link.grant(parts.log.incarnation()).await?;
     let epoch = grant.shipper.epoch;
@@ -101,46 +122,22 @@ async fn one(
     parts.shared.phase(MemberRole::Source, format!("starting epoch {epoch}"));
     let last = last_transaction(parts, standing.context.as_ref())?;
     let resume = resume(standing.context.as_ref(), last.as_ref(), &identity.uuid)?;
-    let opened = tailing::open(
-        server,
-        &mut open.control,
-        &identity.uuid,
-        &parts.replica_uuid(),
-        &resume,
-        end,
-    )
-    .await?;
+    let reader = Reader {
+        server: server.clone(),
+        uuid: identity.uuid.clone(),
+        replica_uuid: parts.replica_uuid(),
+    };
+    let proved = reader.prove(control, &resume, end).await?;
     let start = EpochStart {
         member: parts.config.name.to_string(),
-        server_uuid: identity.uuid.clone(),
-        server_version: identity.version.clone(),
-        position: opened.position.clone(),
+        server_uuid: identity.uuid,
+        server_version: identity.version,
+        position: proved.position,
         last_gtid: standing.context.as_ref().and_then(|context| context.last_gtid.clone()),
         end_crc: standing.context.as_ref().and_then(|context| context.end_crc),
-        format_description: opened.tail.format_description().clone(),
+        format_description: proved.format_description,
     };
-    let resume = match resume {
-        Resume::First => {
-            let end = opened.position.clone();
-            Resume::Behind { from: end.clone(), known: None, end }
-        }
-        behind @ Resume::Behind { .. } => behind,
-    };
-    parts.shared.alarm(Topic::Source, None);
-    pause.reset();
-    let begun = Begun {
-        grant,
-        standing,
-        start,
-        resume,
-        tail: opened.tail,
-        ack: opened.ack,
-        sessions: open,
-        uuid: identity.uuid,
-    };
-    let (back, ended) = reign::run(parts, server, timestamps, begun, stop).await;
-    *sessions = back;
-    ended
+    Ok(Begun { grant, standing, start, reader, from: proved.from })
 }
 
 /// The log's last transaction of the server that it follows.
@@ -158,39 +155,43 @@ fn last_transaction(
     }))
 }
 
-/// Sessions that answer, and a server that can be a source.
-///
-/// Also gives the binlog's end, if COMMITs did not wait for ACKs yet: later, on MariaDB, the question
-/// for it waits behind COMMITs that nobody acknowledges before the answer is there.
-async fn prepare(
-    sessions: Option<Sessions>,
-    server: &AgentServer,
-) -> Result<(Sessions, Option<BinlogPosition>), Error> {
-    let kept = match sessions {
-        Some(mut kept) => {
-            let alive = kept.control.ping().await.is_ok() && kept.guard.ping().await.is_ok();
-            alive.then_some(kept)
-        }
+/// Sessions that answer: those of before, or new ones.
+async fn connected(kept: Option<Sessions>, server: &AgentServer) -> Result<Sessions, Error> {
+    let alive = match kept {
+        Some(mut kept) => kept.control.ping().await.is_ok().then_some(kept),
         None => None,
     };
-    let mut sessions = match kept {
+    let mut sessions = match alive {
         Some(kept) => kept,
         None => {
             let control = Session::connect(&server.connection, CONNECT).await?;
-            let guard = Session::connect(&server.connection, CONNECT).await?;
-            Sessions { control, guard }
+            Sessions { control, guard: None }
         }
     };
-    let waits = server::semi_sync(&mut sessions.control).await?.is_some_and(|now| now.enabled);
+    if sessions.guard.is_none() {
+        sessions.guard = Some(Session::connect(&server.connection, CONNECT).await?);
+    }
+    Ok(sessions)
+}
+
+/// Makes the server a source, or says why it cannot be one.
+///
+/// Gives the binlog's end, if COMMITs did not wait for ACKs yet: later, on MariaDB, the question for
+/// it waits behind COMMITs that nobody acknowledges before the answer is there.
+async fn prepare(
+    control: &mut Session,
+    server: &AgentServer,
+) -> Result<Option<BinlogPosition>, Error> {
+    let waits = server::semi_sync(control).await?.is_some_and(|now| now.enabled);
     let end = match waits {
         true => None,
-        false => Some(server::binlog_end(&mut sessions.control).await?),
+        false => Some(server::binlog_end(control).await?),
     };
-    server::enable_semi_sync(&mut sessions.control).await?;
-    server::create_schema(&mut sessions.control).await?;
+    server::enable_semi_sync(control).await?;
+    server::create_schema(control).await?;
     // One may be this agent's own: of a life that was killed, and the server has not noticed yet. A
     // foreign one is the second as soon as the tail is attached, and the guard raises the alarm.
-    let problems = server::check_source(&mut sessions.control, 1).await?;
+    let problems = server::check_source(control, 1).await?;
     let fatal: Vec<String> = problems
         .iter()
         .filter(|problem| problem.severity == Severity::Fatal)
@@ -203,7 +204,7 @@ async fn prepare(
     for problem in problems {
         tracing::warn!(problem = problem.what, way_out = problem.way_out, "source check");
     }
-    Ok((sessions, end))
+    Ok(end)
 }
 
 /// Fences, chooses, fetches: this log then is the chosen one, flushed (I5 to I7).

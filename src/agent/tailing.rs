@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use wal::{BinlogPosition, Transaction};
 
 use super::Error;
@@ -14,67 +15,119 @@ use crate::tail::{self, AckSender, DumpRefusal, StartAt, Tail, TailOptions, Tail
 /// Reading the last logged transaction once more.
 const VERIFY: Duration = Duration::from_secs(60);
 
-/// A tail that stands exactly behind the log.
-pub(super) struct Opened {
-    pub tail: Tail,
-    pub ack: AckSender,
-    /// Where it stands.
-    pub position: BinlogPosition,
+/// Where a dump starts, and what must come first.
+#[derive(Debug, Clone)]
+pub(super) struct From {
+    pub start: StartAt,
+    /// The first transaction that comes must be this one; it is in the log, and skipped.
+    pub known: Option<Known>,
 }
 
-/// Connects as a semi-synchronous replica. Whatever the log has is skipped.
-///
-/// # Errors
-/// The server cannot be reached, or its binlog does not go on where the log ends.
-pub(super) async fn open(
-    server: &AgentServer,
-    session: &mut Session,
-    uuid: &str,
-    replica_uuid: &str,
-    resume: &Resume,
-    end: Option<BinlogPosition>,
-) -> Result<Opened, Error> {
-    let (start, known, position) = match resume {
-        Resume::First => {
-            let start = first(server, session, end).await?;
-            let position = match &start {
-                StartAt::Position(position) => Some(position.clone()),
-                StartAt::Gtid(_) => None,
-            };
-            (start, None, position)
-        }
-        Resume::Behind { from, known, end } => {
-            (StartAt::Position(from.clone()), known.as_ref(), Some(end.clone()))
-        }
-    };
-    let mut options =
-        TailOptions::new(server.connection.clone(), server.server_id, replica_uuid, start);
-    options.heartbeat = server.heartbeat;
-    options.silence = (server.heartbeat * 5).max(options.silence);
-    options.max_transaction_bytes =
-        usize::try_from(server.max_transaction_bytes).unwrap_or(usize::MAX);
-    let (mut tail, ack) = match (Box::pin(Tail::connect(options)).await, known) {
-        (Err(error), Some(known)) if is_gone(&error) => return Err(lost(known, uuid, &error)),
-        (opened, _) => opened?,
-    };
-    if let Some(known) = known {
-        let found = match tokio::time::timeout(VERIFY, first_transaction(&mut tail)).await {
-            Ok(Err(Error::Tail(error))) if is_gone(&error) => {
-                return Err(lost(known, uuid, &error));
+impl From {
+    /// Behind `last`.
+    pub fn behind(last: &Transaction) -> From {
+        let known = Known::of(last);
+        From { start: StartAt::Position(last.start.clone()), known: Some(known) }
+    }
+}
+
+/// A server whose binlog goes on where the log ends.
+pub(super) struct Proved {
+    pub from: From,
+    /// Where the log ends in this binlog.
+    pub position: BinlogPosition,
+    /// The raw event in force there.
+    pub format_description: Bytes,
+}
+
+/// How the agent reads this server's binlog.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    pub server: AgentServer,
+    /// The server's identity, for errors.
+    pub uuid: String,
+    /// This agent's name there as a replica.
+    pub replica_uuid: String,
+}
+
+impl Reader {
+    /// Looks, as an ordinary replica, whether the binlog goes on where the log ends.
+    ///
+    /// Not as a semi-synchronous one: both families take the position that such a replica asks for as
+    /// an ACK of everything before it ("let's assume this replica has already received all binlog
+    /// events before"), and nothing of this reign is committed yet (I3; seen on both).
+    ///
+    /// # Errors
+    /// The server cannot be reached, or its binlog does not go on there.
+    pub async fn prove(
+        &self,
+        session: &mut Session,
+        resume: &Resume,
+        end: Option<BinlogPosition>,
+    ) -> Result<Proved, Error> {
+        let from = match resume {
+            Resume::Behind { from, known: Some(known), .. } => {
+                From { start: StartAt::Position(from.clone()), known: Some(known.clone()) }
             }
-            Ok(found) => found?,
-            // The server sends nothing: its binlog ends before that transaction does.
-            Err(_) => return Err(known.lost(uuid, "its binlog ends before that".to_owned())),
+            // Nothing was read yet of what a GTID start leaves out: it must be left out again.
+            Resume::Behind { known: None, .. }
+                if matches!(self.server.start, ConfiguredStart::Gtid(_)) =>
+            {
+                From { start: first(&self.server, session, end).await?, known: None }
+            }
+            Resume::Behind { from, known: None, .. } => {
+                From { start: StartAt::Position(from.clone()), known: None }
+            }
+            Resume::First => From { start: first(&self.server, session, end).await?, known: None },
         };
-        if let Some(difference) = found
-            .as_ref()
-            .map_or(Some("its binlog ends before that".to_owned()), |found| known.differs(found))
-        {
-            return Err(known.lost(uuid, difference));
+        let (tail, _) = self.connect(&from, false).await?;
+        let position = match (resume, &from.start) {
+            (Resume::Behind { end, .. }, _) => end.clone(),
+            (Resume::First, StartAt::Position(position)) => position.clone(),
+            (Resume::First, StartAt::Gtid(_)) => tail.position().clone(),
+        };
+        Ok(Proved { from, position, format_description: tail.format_description().clone() })
+    }
+
+    /// Connects as the semi-synchronous replica. Only when everything before `from` is released: the
+    /// server takes this as its ACK.
+    ///
+    /// # Errors
+    /// As [`Reader::prove`].
+    pub async fn open(&self, from: &From) -> Result<(Tail, AckSender), Error> {
+        self.connect(from, true).await
+    }
+
+    async fn connect(&self, from: &From, semi_sync: bool) -> Result<(Tail, AckSender), Error> {
+        let server = &self.server;
+        let mut options = TailOptions::new(
+            server.connection.clone(),
+            server.server_id,
+            &self.replica_uuid,
+            from.start.clone(),
+        );
+        options.semi_sync = semi_sync;
+        options.heartbeat = server.heartbeat;
+        options.silence = (server.heartbeat * 5).max(options.silence);
+        options.max_transaction_bytes =
+            usize::try_from(server.max_transaction_bytes).unwrap_or(usize::MAX);
+        let connected = Box::pin(Tail::connect(options)).await;
+        let Some(known) = &from.known else { return Ok(connected?) };
+        let gone = |error: tail::Error| match is_gone(&error) {
+            true => known.lost(&self.uuid, format!("the server says: {error}")),
+            false => Error::Tail(error),
+        };
+        let (mut tail, ack) = connected.map_err(gone)?;
+        let ends = || known.lost(&self.uuid, "its binlog ends before that".to_owned());
+        let found = match tokio::time::timeout(VERIFY, first_transaction(&mut tail)).await {
+            Ok(found) => found.map_err(gone)?.ok_or_else(ends)?,
+            Err(_) => return Err(ends()),
+        };
+        match known.differs(&found) {
+            Some(difference) => Err(known.lost(&self.uuid, difference)),
+            None => Ok((tail, ack)),
         }
     }
-    let position = position.unwrap_or_else(|| tail.position().clone());
-    Ok(Opened { tail, ack, position })
 }
 
 /// The server has no binlog at the place where the log ends.
@@ -85,12 +138,8 @@ fn is_gone(error: &tail::Error) -> bool {
     )
 }
 
-fn lost(known: &Known, uuid: &str, error: &tail::Error) -> Error {
-    known.lost(uuid, format!("the server says: {error}"))
-}
-
 /// The first transaction that comes; `None` if the server says first that there is nothing more.
-async fn first_transaction(tail: &mut Tail) -> Result<Option<Transaction>, Error> {
+async fn first_transaction(tail: &mut Tail) -> Result<Option<Transaction>, tail::Error> {
     loop {
         match tail.next().await? {
             Tailed::Transaction(transaction, _) => return Ok(Some(transaction)),

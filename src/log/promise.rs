@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, Refusal};
 use crate::cluster::Shipper;
 
 const FILE: &str = "promise.json";
@@ -60,20 +60,32 @@ impl PromiseFile {
     /// Stores `promised`; durable on return.
     ///
     /// # Errors
-    /// [`Error::Promise`]: the promise was not made, and must not be answered.
+    /// [`Error::Refused`] with [`Refusal::NoRoom`] on a full disk, the promise before unharmed;
+    /// [`Error::Promise`]: whether it was made is not known. Neither may be answered as a promise.
     pub fn store(&self, promised: Shipper) -> Result<(), Error> {
-        self.replace(promised).map_err(|source| Error::Promise { path: self.path(), source })
+        let failed = |source| Error::Promise { path: self.path(), source };
+        match self.write_beside(promised) {
+            Err(error) if is_full(&error) => return Err(Error::Refused(Refusal::NoRoom)),
+            written => written.map_err(failed)?,
+        }
+        let replaced = fs::rename(self.temporary(), self.path());
+        replaced.and_then(|()| File::open(&self.folder)?.sync_all()).map_err(failed)
     }
 
-    fn replace(&self, promised: Shipper) -> io::Result<()> {
-        let stored = Stored { promised, crc: checksum(promised) };
-        let temporary = self.folder.join("promise.json.tmp");
-        let mut file = File::create(&temporary)?;
-        file.write_all(&serde_json::to_vec(&stored).map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        fs::rename(&temporary, self.path())?;
-        File::open(&self.folder)?.sync_all()
+    fn temporary(&self) -> PathBuf {
+        self.folder.join("promise.json.tmp")
     }
+
+    fn write_beside(&self, promised: Shipper) -> io::Result<()> {
+        let stored = Stored { promised, crc: checksum(promised) };
+        let mut file = File::create(self.temporary())?;
+        file.write_all(&serde_json::to_vec(&stored).map_err(io::Error::other)?)?;
+        file.sync_all()
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn checksum(promised: Shipper) -> u32 {

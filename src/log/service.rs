@@ -246,7 +246,10 @@ impl LogService {
     fn append(&mut self, append: &Append) -> Result<Result<(), Refusal>, Error> {
         match self.gate.admit(append.shipper, append.before, &self.history) {
             Admission::Refuse(refusal) => return Ok(Err(refusal)),
-            Admission::Write { promise: true } => self.make_promise(append.shipper)?,
+            Admission::Write { promise: true } => match self.make_promise(append.shipper) {
+                Err(Error::Refused(refusal)) => return Ok(Err(self.no_room(refusal))),
+                made => made?,
+            },
             Admission::Write { promise: false } => {}
         }
         let mut last = append.before;
@@ -264,6 +267,12 @@ impl LogService {
         }
         self.gate.matched_through(last, append.commit);
         Ok(Ok(()))
+    }
+
+    /// A full disk: said in [`Progress`], and nothing is promised or written.
+    fn no_room(&mut self, refusal: Refusal) -> Refusal {
+        self.no_room = true;
+        refusal
     }
 
     /// What a failed write means to the shipper; an error of this member's own ends the process.
@@ -318,7 +327,10 @@ impl LogService {
     ) -> Result<Result<(), Refusal>, Error> {
         match self.gate.admit(shipper, keep, &self.history) {
             Admission::Refuse(refusal) => return Ok(Err(refusal)),
-            Admission::Write { promise: true } => self.make_promise(shipper)?,
+            Admission::Write { promise: true } => match self.make_promise(shipper) {
+                Err(Error::Refused(refusal)) => return Ok(Err(self.no_room(refusal))),
+                made => made?,
+            },
             Admission::Write { promise: false } => {}
         }
         if self.log.tail() > keep {
@@ -344,7 +356,10 @@ impl LogService {
             return Ok(Err(refusal));
         }
         if self.gate.promised() != Some(shipper) {
-            self.make_promise(shipper)?;
+            match self.make_promise(shipper) {
+                Err(Error::Refused(refusal)) => return Ok(Err(self.no_room(refusal))),
+                made => made?,
+            }
         }
         self.flush()?;
         self.publish();

@@ -116,13 +116,17 @@ impl Fencing {
     }
 
     fn ask_until_promised(&mut self, member: MemberAddress) {
-        let (identity, shipper) = (self.identity.clone(), self.grant.shipper);
+        let (identity, grant) = (self.identity.clone(), self.grant.clone());
         let answers = self.sender.clone();
         self.asking.spawn(async move {
             let mut pause = Backoff::new(PAUSE_MIN, PAUSE_MAX);
             loop {
-                let answer = promise(&member, &identity, shipper).await;
-                let last = matches!(answer, Ok(_) | Err(Error::Fenced { .. }));
+                let answer = promise(&member, &identity, grant.shipper).await;
+                // A log that does not count may yet be put right: it is asked again.
+                let last = match &answer {
+                    Ok(standing) => adopt::counts(&grant, standing).is_ok(),
+                    Err(error) => matches!(error, Error::Fenced { .. }),
+                };
                 if answers.send((member.member.clone(), answer)).await.is_err() || last {
                     return;
                 }
@@ -139,8 +143,10 @@ impl Fencing {
                 self.fence.promised(standing);
             }
             Err(reason) => {
-                tracing::warn!(peer = %member, reason = %reason, "a promise does not count");
-                self.troubles.insert(member, reason.to_string());
+                let reason = reason.to_string();
+                if self.troubles.insert(member.clone(), reason.clone()).as_ref() != Some(&reason) {
+                    tracing::warn!(peer = %member, reason, "a promise does not count");
+                }
             }
         }
     }

@@ -12,8 +12,9 @@ use crate::cluster::{MemberAddress, Shipper};
 use crate::log::{Append, LogHandle, history};
 use crate::wire::Identity;
 
-/// A member that sends nothing for so long has lost the connection.
-const SILENCE: Duration = Duration::from_secs(10);
+/// A member that has not sent a whole frame for so long counts as lost; the largest transactions need
+/// a link of some MiB/s.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Fetches what this log lacks of `chosen`'s and cuts what that lacks. Flushed on return: this log
 /// then ends where the chosen one does.

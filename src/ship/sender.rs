@@ -116,6 +116,12 @@ pub async fn keep(member: MemberAddress, context: SenderContext, stop: Cancellat
     }
 }
 
+/// How long a message of so many bytes may take: a large transaction on a slow link is no dead peer.
+/// 1 MiB/s at the least.
+pub(super) fn patience(bytes: usize) -> Duration {
+    SILENCE + Duration::from_secs((bytes >> 20) as u64)
+}
+
 /// Never returned: a session ends only by an error.
 enum Never {}
 
@@ -137,8 +143,9 @@ impl Sender<'_> {
     }
 
     async fn session(&mut self, pause: &mut Backoff) -> Result<Never, Error> {
-        let (mut to, mut from) =
+        let (to, mut from) =
             super::fence::connect(self.member, &self.context.identity).await?.split();
+        let mut to = to.with_deadline(patience(message::LIMIT));
         let standing = super::fence::ask(
             self.member,
             &mut to,
@@ -186,7 +193,8 @@ impl Sender<'_> {
                 // Frames that left the window are looked for on disk once they are written there.
                 _ = written.changed(), if self.lags() => {}
                 _ = tick.tick() => {
-                    if heard.elapsed() > SILENCE {
+                    // What is on its way is neither flushed nor reported at once either.
+                    if heard.elapsed() > patience(self.in_flight_bytes) {
                         return Err(self.silent());
                     }
                     let now = *commit.borrow_and_update();
@@ -281,7 +289,8 @@ impl Sender<'_> {
         let mut parts: Vec<&[u8]> = Vec::with_capacity(1 + frames.len());
         parts.push(&head);
         parts.extend(frames.iter().map(|frame| &frame.bytes()[..]));
-        match timeout(SILENCE, to.send(kind::APPEND, &parts)).await {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        match timeout(patience(bytes), to.send(kind::APPEND, &parts)).await {
             Ok(sent) => sent.map_err(|error| self.wire(error))?,
             Err(_) => return Err(self.silent()),
         }

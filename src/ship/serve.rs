@@ -6,7 +6,7 @@ use wal::{Lsn, Timestamp};
 
 use super::Error;
 use super::message::{self, Ask, Fetch, Report, Standing, kind};
-use super::sender::KEEP_ALIVE;
+use super::sender::{KEEP_ALIVE, patience};
 use crate::cluster::{MemberName, Shipper, Voter};
 use crate::log::{Append, LogHandle, Progress, Refusal};
 use crate::wire::{self, Connection, Message};
@@ -26,6 +26,7 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let peer = MemberName::new(connection.peer().name.clone()).unwrap_or_else(|_| me.clone());
     let (to, from) = connection.split();
+    let to = to.with_deadline(patience(message::LIMIT));
     let mut from = from.with_limit(message::LIMIT);
     let (refusals, mut refused) = mpsc::channel(1);
     let voter = Voter { member: me.clone(), incarnation: log.incarnation() };

@@ -13,7 +13,7 @@ const DURING: &str = "acknowledging";
 
 /// Sends ACKs on a tail's connection, from another task. The connection ends when both are dropped.
 pub struct AckSender {
-    writer: Box<dyn AsyncWrite + Send + Unpin>,
+    writer: Box<dyn AsyncWrite + Send + Sync + Unpin>,
     /// What was not written yet: a cancelled ACK is completed by the next one.
     pending: BytesMut,
 }
@@ -25,7 +25,7 @@ impl std::fmt::Debug for AckSender {
 }
 
 impl AckSender {
-    pub(super) fn new(writer: Box<dyn AsyncWrite + Send + Unpin>) -> AckSender {
+    pub(super) fn new(writer: Box<dyn AsyncWrite + Send + Sync + Unpin>) -> AckSender {
         AckSender { writer, pending: BytesMut::new() }
     }
 

@@ -28,8 +28,8 @@ const PLUGINS: [&[u8]; 4] =
     [b"caching_sha2_password", b"mysql_native_password", b"client_ed25519", b"sha256_password"];
 
 /// A byte stream, plain or TLS.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for S {}
 
 /// A connection with one exchange at a time: what there is before the dump.
 pub struct Connection {

@@ -25,7 +25,7 @@ const WANTS_ACK: u8 = 1;
 
 /// A master's binlog as a stream of transactions.
 pub struct Tail {
-    reader: Box<dyn AsyncRead + Send + Unpin>,
+    reader: Box<dyn AsyncRead + Send + Sync + Unpin>,
     packets: PacketBuffer,
     assembler: Assembler,
     options: TailOptions,
@@ -208,7 +208,10 @@ impl Tail {
     }
 }
 
-type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn tokio::io::AsyncWrite + Send + Unpin>);
+type Halves = (
+    Box<dyn AsyncRead + Send + Sync + Unpin>,
+    Box<dyn tokio::io::AsyncWrite + Send + Sync + Unpin>,
+);
 
 fn split(stream: Box<dyn Stream>) -> Halves {
     let (reader, writer) = tokio::io::split(stream);

@@ -9,6 +9,8 @@ use crate::support::{
 
 on_both_families!(
     a_commit_waits_for_the_quorum_and_is_seen_nowhere,
+    a_new_connection_of_the_agent_is_no_acknowledgement,
+    a_new_shipper_is_no_acknowledgement,
     one_of_three_may_be_lost,
     a_witness_counts,
 );
@@ -56,6 +58,97 @@ async fn a_commit_waits_for_the_quorum_and_is_seen_nowhere(family: Family) -> Re
     let returned = tokio::time::timeout(SOON, commit).await;
     returned.context("COMMIT does not return although the quorum is back")???;
     play.signal("s2-agent", Signal::Continue).await?;
+    compare::all_equal(&play).await?;
+    play.end().await
+}
+
+/// Stops every replica's agent, and gives three COMMITs that wait on connections of their own.
+async fn three_wait(play: &Playground) -> Result<tokio::task::JoinSet<Result<()>>> {
+    let source = play.source()?;
+    for name in ["s2-agent", "s3-agent"] {
+        play.signal(name, Signal::Stop).await?;
+    }
+    let mut commits = tokio::task::JoinSet::new();
+    for id in 1..=3 {
+        let server = source.clone();
+        commits.spawn(async move { insert(&server, id).await });
+        wait::until("the INSERT waits", SOON, async || {
+            let find = format!(
+                "SELECT COUNT(*) FROM information_schema.processlist \
+                 WHERE info = 'INSERT INTO w.t VALUES ({id})'"
+            );
+            ensure!(sql::number(&source, &find).await? == 1, "it is not there yet");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(commits)
+}
+
+/// None of them returns for a while, although the agent does what it does; then the replicas go on,
+/// and all of them do.
+async fn wait_and_return(
+    play: Playground,
+    mut commits: tokio::task::JoinSet<Result<()>>,
+) -> Result<()> {
+    let early = tokio::time::timeout(LONG, commits.join_next()).await;
+    ensure!(early.is_err(), "COMMIT returned without a quorum: {early:?}");
+    for name in ["s2-agent", "s3-agent"] {
+        play.signal(name, Signal::Continue).await?;
+    }
+    wait_for_all(&mut commits).await?;
+    compare::all_equal(&play).await?;
+    play.end().await
+}
+
+async fn wait_for_all(commits: &mut tokio::task::JoinSet<Result<()>>) -> Result<()> {
+    let all = async {
+        while let Some(returned) = commits.join_next().await {
+            returned??;
+        }
+        anyhow::Ok(())
+    };
+    let returned = tokio::time::timeout(SOON, all).await;
+    returned.context("a COMMIT does not return although the quorum is back")?
+}
+
+/// Both families take the position that a semi-synchronous replica asks for as its ACK.
+async fn a_new_connection_of_the_agent_is_no_acknowledgement(family: Family) -> Result<()> {
+    let play = Playground::start(family).await?;
+    let source = play.source()?;
+    sql::run(&source, TABLE).await?;
+    compare::caught_up(&play).await?;
+    let commits = three_wait(&play).await?;
+    let dumps: Vec<u64> = sql::rows(
+        &source,
+        "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'",
+    )
+    .await?;
+    ensure!(!dumps.is_empty(), "the agent is not attached");
+    for dump in dumps {
+        sql::run(&source, &[&format!("KILL {dump}")]).await?;
+    }
+    wait_and_return(play, commits).await
+}
+
+/// Nor is the start of another shipper, before its EpochStart is committed.
+async fn a_new_shipper_is_no_acknowledgement(family: Family) -> Result<()> {
+    let play = Playground::start(family).await?;
+    sql::run(&play.source()?, TABLE).await?;
+    compare::caught_up(&play).await?;
+    let commits = three_wait(&play).await?;
+    // The members answer, and so can be fenced; but without a timestamp nothing is committed.
+    play.signal("s1-agent", Signal::Kill).await?;
+    play.signal("timestamp-1", Signal::Stop).await?;
+    for name in ["s2-agent", "s3-agent"] {
+        play.signal(name, Signal::Continue).await?;
+    }
+    play.restart("s1-agent").await?;
+    let mut commits = commits;
+    let early = tokio::time::timeout(LONG, commits.join_next()).await;
+    ensure!(early.is_err(), "COMMIT returned although nothing is committed: {early:?}");
+    play.signal("timestamp-1", Signal::Continue).await?;
+    wait_for_all(&mut commits).await?;
     compare::all_equal(&play).await?;
     play.end().await
 }
