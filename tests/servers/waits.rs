@@ -144,6 +144,12 @@ async fn a_new_shipper_is_no_acknowledgement(family: Family) -> Result<()> {
         play.signal(name, Signal::Continue).await?;
     }
     play.restart("s1-agent").await?;
+    wait::until("the new shipper has adopted the log, and lacks a timestamp", SOON, async || {
+        let status = http::json(&play.source()?.agent.http, "/v1/status").await?;
+        ensure!(status["alarms"]["timestamps"].is_string(), "{status}");
+        Ok(())
+    })
+    .await?;
     let mut commits = commits;
     let early = tokio::time::timeout(LONG, commits.join_next()).await;
     ensure!(early.is_err(), "COMMIT returned although nothing is committed: {early:?}");
