@@ -4,6 +4,7 @@
 //! I1-I17 and the layering: a part imports only what stands above it here.
 
 pub mod backoff;
+mod chain_only;
 pub mod cluster;
 pub mod config;
 pub mod metrics;

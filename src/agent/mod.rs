@@ -10,6 +10,7 @@
 //! Decides nothing about data: who may append is `log`'s, what is committed `quorum`'s, what is
 //! acknowledged `ack`'s.
 
+mod attach;
 mod counter;
 mod error;
 mod guard;

@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use wal::{Body, EpochStart, Lsn, Timestamp};
 
+use super::attach::{Opening, next, open_tail, opened};
 use super::counter::{Counter, FromStamper};
 use super::source::Sessions;
 use super::state::Topic;
@@ -27,7 +28,7 @@ use crate::server::Session;
 use crate::ship::Window;
 use crate::ship::sender::{self, SenderContext};
 use crate::stamp::{Stamped, Stamper};
-use crate::tail::{self, AckSender, Tail, Tailed};
+use crate::tail::{Tail, Tailed};
 use crate::timestamp::TimestampClient;
 
 /// Frames shipped and not yet seen by the counter.
@@ -46,11 +47,11 @@ const BATCH_COUNT: usize = 1024;
 /// While the server waits to be opened, how often is looked how far the tail has been read.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Pauses while timestamps, the tail or the coordinator do not answer.
+/// Pauses while timestamps or the coordinator do not answer.
 const TIMESTAMP_PAUSE_MIN: Duration = Duration::from_millis(5);
 const TIMESTAMP_PAUSE_MAX: Duration = Duration::from_millis(500);
-const TAIL_PAUSE_MIN: Duration = Duration::from_millis(20);
-const TAIL_PAUSE_MAX: Duration = Duration::from_secs(2);
+const TELL_PAUSE_MIN: Duration = Duration::from_millis(20);
+const TELL_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What a reign begins with.
 pub(super) struct Begun {
@@ -417,64 +418,12 @@ impl Reign<'_> {
     }
 }
 
-/// The tail's next word; waits for ever while there is no tail. Cancel-safe.
-async fn next(tail: &mut Option<Tail>) -> Result<Tailed, tail::Error> {
-    match tail {
-        Some(tail) => tail.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-type Opening = (Session, Result<(Tail, AckSender), Error>);
-
-/// The end of the task that opens the tail; waits for ever while there is none. Cancel-safe.
-async fn opened(opening: &mut Option<JoinHandle<Opening>>) -> Result<Opening, Error> {
-    match opening {
-        Some(task) => task.await.map_err(|_| Error::RoleTask),
-        None => std::future::pending().await,
-    }
-}
-
-/// Opens the tail when it may be opened, and tries until it is. A restarted server is a new shipper
-/// start (I17): that the session of before still answers proves that this one is the same process.
-async fn open_tail(
-    mut control: Session,
-    reader: Reader,
-    from: From,
-    released: oneshot::Receiver<()>,
-    term: CancellationToken,
-) -> Opening {
-    let mut pause = Backoff::new(TAIL_PAUSE_MIN, TAIL_PAUSE_MAX);
-    tokio::select! {
-        () = term.cancelled() => return (control, Err(Error::RoleTask)),
-        released = released => if released.is_err() {
-            return (control, Err(Error::RoleTask));
-        },
-    }
-    loop {
-        if control.ping().await.is_err() {
-            return (control, Err(Error::Restarted));
-        }
-        let opened = tokio::select! {
-            () = term.cancelled() => return (control, Err(Error::RoleTask)),
-            opened = reader.open(&from) => opened,
-        };
-        match opened {
-            Err(error) if error.class() != ErrorClass::Fatal => {
-                tracing::warn!(error = causes(&error), "the tail is not open yet");
-                pause.wait().await;
-            }
-            done => return (control, done),
-        }
-    }
-}
-
 /// Tells the coordinator until it has noted it: commits do not wait for that.
 async fn persist<F>(mut tell: impl FnMut() -> F) -> Result<(), Error>
 where
     F: Future<Output = Result<(), report::Error>>,
 {
-    let mut pause = Backoff::new(TAIL_PAUSE_MIN, TAIL_PAUSE_MAX);
+    let mut pause = Backoff::new(TELL_PAUSE_MIN, TELL_PAUSE_MAX);
     loop {
         match tell().await {
             Ok(()) => return Ok(()),

@@ -4,15 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::Error;
+use crate::chain_only::ChainOnly;
 use crate::config::TlsMode;
 
 /// How to speak TLS as `mode` says; `None` for not at all.
@@ -47,56 +45,8 @@ fn config(path: &Path, check_name: bool) -> Result<ClientConfig, BoxError> {
     let builder = match check_name {
         true => builder.with_webpki_verifier(verifier),
         false => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(ChainOnly { verifier }))
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(ChainOnly::new(verifier)))
         }
     };
     Ok(builder.with_no_client_auth())
-}
-
-/// verify-ca of the servers' own clients: the chain must hold, the name may differ, since the
-/// certificates that MySQL makes for itself carry none.
-#[derive(Debug)]
-struct ChainOnly {
-    verifier: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for ChainOnly {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        // The name is checked last: who fails by it has a chain that holds.
-        match self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
 }
