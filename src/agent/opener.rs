@@ -60,6 +60,8 @@ async fn once(
     mut reached: watch::Receiver<Reached>,
     counter: &mpsc::Sender<FromStamper>,
 ) -> Result<(), Error> {
+    // While the quorum is away, SHOW MASTER STATUS would only pile up sessions that hang.
+    reached.wait_for(Option::is_some).await.map_err(|_| Error::RoleTask)?;
     let mut session = Session::connect(server, CONNECT).await?;
     let last = if server::is_read_only(&mut session).await? {
         let end = server::binlog_end(&mut session).await?;

@@ -27,6 +27,8 @@ pub fn holds(history: &[LogPoint], point: LogPoint) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn history(points: &[(u32, u64)]) -> Vec<LogPoint> {
@@ -73,6 +75,44 @@ mod tests {
             (point(2, 6), false),
         ] {
             assert_eq!(holds(&log, point), held, "{point}");
+        }
+    }
+
+    /// A log as the epochs of its records, and its history.
+    fn history_of(log: &[u32]) -> Vec<LogPoint> {
+        let ends = (1..=log.len()).filter(|&lsn| log.get(lsn) != Some(&log[lsn - 1]));
+        ends.map(|lsn| point(log[lsn - 1], lsn as u64)).collect()
+    }
+
+    proptest! {
+        /// Reigns one after another: each adopts some member's log, writes, and reaches every member
+        /// with some prefix of what it has (never less than what they share already).
+        #[test]
+        fn the_last_common_record_is_where_two_logs_really_part(
+            reigns in proptest::collection::vec((0usize..3, 1usize..5, [0usize..12, 0..12, 0..12]), 1..8)
+        ) {
+            let mut logs: [Vec<u32>; 3] = Default::default();
+            for (epoch, (adopted, records, reach)) in (1u32..).zip(reigns) {
+                let mut shipper = logs[adopted].clone();
+                shipper.extend(std::iter::repeat_n(epoch, records));
+                for (log, reach) in logs.iter_mut().zip(reach) {
+                    let shared = log.iter().zip(&shipper).take_while(|(a, b)| a == b).count();
+                    let reach = reach.min(shipper.len());
+                    if reach > shared {
+                        *log = shipper[..reach].to_vec();
+                    }
+                }
+            }
+            for (ours, theirs) in [(0, 1), (0, 2), (1, 2)] {
+                let (ours, theirs) = (&logs[ours], &logs[theirs]);
+                let shared = ours.iter().zip(theirs).take_while(|(a, b)| a == b).count();
+                let found = last_common(&history_of(ours), &history_of(theirs));
+                prop_assert_eq!(found.map_or(0, |found| found.lsn.get()), shared as u64);
+                for lsn in 1..=ours.len() {
+                    let epoch = epoch_of(&history_of(ours), Lsn::new(lsn as u64).unwrap());
+                    prop_assert_eq!(epoch.map(wal::Epoch::get), Some(ours[lsn - 1]));
+                }
+            }
         }
     }
 }
