@@ -16,7 +16,9 @@ use crate::support::{
 on_both_families!(
     a_master_that_lost_its_tail_is_refused,
     a_master_that_wrote_its_tail_anew_is_refused,
+    a_reset_under_a_living_agent_is_refused,
     a_server_restart_commits_its_tail_before_it_opens,
+    a_restart_of_server_and_agent_commits_the_tail_before_it_opens,
     the_binlog_rotates_and_agents_resume,
 );
 
@@ -70,6 +72,24 @@ async fn is_refused(family: Family, anew: &[&str]) -> Result<()> {
     }
     println!("{before} before, {} after", sql::binlog_end(&source, family).await?);
     play.restart("s1-agent").await?;
+    refused(&play).await?;
+    play.end().await
+}
+
+/// Nobody waits at that moment, and nothing but the binlog is gone.
+async fn a_reset_under_a_living_agent_is_refused(family: Family) -> Result<()> {
+    let play = Playground::start(family).await?;
+    let source = play.source()?;
+    sql::run(&source, ROWS).await?;
+    compare::caught_up(&play).await?;
+    sql::run(&source, &[reset(family)]).await?;
+    refused(&play).await?;
+    play.end().await
+}
+
+/// The agent says why, the coordinator shows it, no epoch is complete, and no COMMIT returns.
+async fn refused(play: &Playground) -> Result<()> {
+    let source = play.source()?;
     wait::until("the source is refused with the reason", SOON, async || {
         let status = http::json(&source.agent.http, "/v1/status").await?;
         let alarm = status["alarms"]["source"].as_str().unwrap_or_default();
@@ -96,7 +116,7 @@ async fn is_refused(family: Family, anew: &[&str]) -> Result<()> {
         let rows = sql::number(&replica, "SELECT COUNT(*) FROM r.t").await?;
         ensure!(rows == 3, "{} has {rows} rows", replica.name);
     }
-    play.end().await
+    Ok(())
 }
 
 async fn is_open(server: &Server) -> Result<()> {
@@ -107,6 +127,16 @@ async fn is_open(server: &Server) -> Result<()> {
 
 /// A server that restarts has committed its unacknowledged tail before anybody vouched for it.
 async fn a_server_restart_commits_its_tail_before_it_opens(family: Family) -> Result<()> {
+    restarts(family, &["s1"]).await
+}
+
+async fn a_restart_of_server_and_agent_commits_the_tail_before_it_opens(
+    family: Family,
+) -> Result<()> {
+    restarts(family, &["s1", "s1-agent"]).await
+}
+
+async fn restarts(family: Family, killed: &[&str]) -> Result<()> {
     let play = Playground::start(family).await?;
     let source = play.source()?;
     sql::run(&source, ROWS).await?;
@@ -122,11 +152,15 @@ async fn a_server_restart_commits_its_tail_before_it_opens(family: Family) -> Re
         Ok(())
     })
     .await?;
-    play.signal("s1", Signal::Kill).await?;
+    for name in killed {
+        play.signal(name, Signal::Kill).await?;
+    }
     let broken = tokio::time::timeout(SOON, commit).await;
     let broken = broken.context("the client does not see that its server died")??;
     ensure!(broken.is_err(), "COMMIT said yes although its server died without a quorum");
-    play.restart("s1").await?;
+    for name in killed {
+        play.restart(name).await?;
+    }
     match wait::until("it opens", LONG, async || is_open(&source).await).await {
         Ok(()) => bail!("the server was opened although no quorum could commit its tail"),
         Err(error) => println!("as it should be: {error:#}"),

@@ -11,6 +11,7 @@ on_both_families!(
     a_commit_waits_for_the_quorum_and_is_seen_nowhere,
     one_of_three_may_be_lost,
     a_witness_counts,
+    a_commit_waits_for_its_timestamp,
 );
 
 const TABLE: &[&str] = &["CREATE DATABASE w", "CREATE TABLE w.t (id INT PRIMARY KEY)"];
@@ -92,6 +93,37 @@ async fn a_witness_counts(family: Family) -> Result<()> {
     });
     ensure!(bytes.await? > 0, "the log of {} is empty", witness.name);
     play.signal("s2-agent", Signal::Continue).await?;
+    compare::all_equal(&play).await?;
+    play.end().await
+}
+
+/// Timestamps are never taken ahead (I1), so without their server nothing can be committed.
+async fn a_commit_waits_for_its_timestamp(family: Family) -> Result<()> {
+    let play = Playground::start_with(family, &["--replicas", "1"]).await?;
+    let source = play.source()?;
+    sql::run(&source, TABLE).await?;
+    play.signal("timestamp-1", Signal::Kill).await?;
+    let mut commit = tokio::spawn({
+        let source = source.clone();
+        async move { insert(&source, 1).await }
+    });
+    let early = tokio::time::timeout(LONG, &mut commit).await;
+    ensure!(early.is_err(), "COMMIT returned without a timestamp: {early:?}");
+    for server in play.ready()?.servers {
+        ensure!(!sees(&server, 1).await?, "{} shows what is not committed", server.name);
+    }
+    let status = http::json(&source.agent.http, "/v1/status").await?;
+    let alarm = status["alarms"]["timestamps"].as_str().unwrap_or_default();
+    ensure!(alarm.contains("no timestamps"), "{status}");
+    play.restart("timestamp-1").await?;
+    let returned = tokio::time::timeout(SOON, commit).await;
+    returned.context("COMMIT does not return although timestamps are back")???;
+    wait::until("the alarm is over", SOON, async || {
+        let status = http::json(&source.agent.http, "/v1/status").await?;
+        ensure!(status["alarms"].get("timestamps").is_none(), "{status}");
+        Ok(())
+    })
+    .await?;
     compare::all_equal(&play).await?;
     play.end().await
 }
