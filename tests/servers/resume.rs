@@ -76,13 +76,25 @@ async fn is_refused(family: Family, anew: &[&str]) -> Result<()> {
     play.end().await
 }
 
-/// Nobody waits at that moment, and nothing but the binlog is gone.
+/// Nobody waits at that moment, and nothing but the binlog is gone: the agent keeps its connection.
 async fn a_reset_under_a_living_agent_is_refused(family: Family) -> Result<()> {
     let play = Playground::start(family).await?;
     let source = play.source()?;
     sql::run(&source, ROWS).await?;
     compare::caught_up(&play).await?;
     sql::run(&source, &[reset(family)]).await?;
+    // Neither family tells its dump thread: what is committed now is not sent, and so must wait.
+    let mut commit = insert(&source, 99);
+    let early = tokio::time::timeout(LONG, &mut commit).await;
+    ensure!(early.is_err(), "a COMMIT was acknowledged: {early:?}");
+    for server in play.ready()?.servers {
+        let rows = sql::number(&server, "SELECT COUNT(*) FROM r.t").await?;
+        ensure!(rows == 3, "{} has {rows} rows", server.name);
+    }
+    play.restart("s1-agent").await?;
+    let early = tokio::time::timeout(LONG, &mut commit).await;
+    commit.abort();
+    ensure!(early.is_err(), "a COMMIT was acknowledged by the next agent: {early:?}");
     refused(&play).await?;
     play.end().await
 }

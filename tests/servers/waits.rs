@@ -12,6 +12,7 @@ on_both_families!(
     one_of_three_may_be_lost,
     a_witness_counts,
     a_commit_waits_for_its_timestamp,
+    an_idle_source_shows_that_its_quorum_holds,
 );
 
 const TABLE: &[&str] = &["CREATE DATABASE w", "CREATE TABLE w.t (id INT PRIMARY KEY)"];
@@ -125,5 +126,23 @@ async fn a_commit_waits_for_its_timestamp(family: Family) -> Result<()> {
     })
     .await?;
     compare::all_equal(&play).await?;
+    play.end().await
+}
+
+/// A heartbeat record each second, committed by the quorum.
+async fn an_idle_source_shows_that_its_quorum_holds(family: Family) -> Result<()> {
+    let play = Playground::start_with(family, &["--replicas", "1"]).await?;
+    let source = play.source()?;
+    let committed = async || -> Result<u64> {
+        let status = http::json(&source.agent.http, "/v1/status").await?;
+        status["released"]["lsn"].as_u64().context("nothing is released")
+    };
+    let before = committed().await?;
+    wait::until("heartbeats are committed", Duration::from_secs(8), async || {
+        let now = committed().await?;
+        ensure!(now >= before + 5, "{} records in idleness", now - before);
+        Ok(())
+    })
+    .await?;
     play.end().await
 }
