@@ -113,9 +113,13 @@ async fn a_commit_waits_for_its_timestamp(family: Family) -> Result<()> {
     for server in play.ready()?.servers {
         ensure!(!sees(&server, 1).await?, "{} shows what is not committed", server.name);
     }
-    let status = http::json(&source.agent.http, "/v1/status").await?;
-    let alarm = status["alarms"]["timestamps"].as_str().unwrap_or_default();
-    ensure!(alarm.contains("no timestamps"), "{status}");
+    wait::until("the alarm is raised", SOON, async || {
+        let status = http::json(&source.agent.http, "/v1/status").await?;
+        let alarm = status["alarms"]["timestamps"].as_str().unwrap_or_default();
+        ensure!(alarm.contains("no timestamps"), "{status}");
+        Ok(())
+    })
+    .await?;
     play.restart("timestamp-1").await?;
     let returned = tokio::time::timeout(SOON, commit).await;
     returned.context("COMMIT does not return although timestamps are back")???;
