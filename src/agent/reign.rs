@@ -199,8 +199,10 @@ impl Reign<'_> {
             tokio::select! {
                 tailed = next(&mut self.tail) => match tailed {
                     Ok(tailed) => {
-                        self.take_batch(tailed).await?;
-                        heartbeat.reset();
+                        // The server's own heartbeats come as often: they must not hold ours up.
+                        if self.take_batch(tailed).await? {
+                            heartbeat.reset();
+                        }
                     }
                     Err(error) => self.tail_lost(error.into()).await?,
                 },
@@ -222,8 +224,9 @@ impl Reign<'_> {
         }
     }
 
-    /// Stamps and ships `first` and whatever else has arrived already, as one run.
-    async fn take_batch(&mut self, first: Tailed) -> Result<(), Error> {
+    /// Stamps and ships `first` and whatever else has arrived already, as one run; says whether there
+    /// was anything to ship.
+    async fn take_batch(&mut self, first: Tailed) -> Result<bool, Error> {
         let mut bodies = Vec::new();
         let (mut bytes, mut next) = (0, Some(first));
         while let Some(tailed) = next.take() {
@@ -245,10 +248,11 @@ impl Reign<'_> {
                 };
             }
         }
-        if !bodies.is_empty() {
-            self.ship(bodies).await?;
+        if bodies.is_empty() {
+            return Ok(false);
         }
-        Ok(())
+        self.ship(bodies).await?;
+        Ok(true)
     }
 
     /// Stamps `bodies` and hands them to the log and to every member; gives the last one's number.

@@ -2,6 +2,7 @@
 
 use mysql_async::prelude::Queryable;
 
+use crate::support::playground::Server;
 use crate::support::{Context, Family, Playground, Result, compare, on_both_families, random, sql};
 
 on_both_families!(mixed_workload, rows_while_tables_change);
@@ -53,10 +54,16 @@ const DUPLICATE_KEY: u16 = 1062;
 
 async fn mixed_workload(family: Family) -> Result<()> {
     let play = Playground::start(family).await?;
-    let source = play.source()?;
-    sql::run(&source, SCHEMA).await?;
-    sql::run(&source, VALUES).await?;
-    let mut conn = sql::connect(&source).await?;
+    mix(&play.source()?).await?;
+    compare::all_equal(&play).await?;
+    play.end().await
+}
+
+/// The mixed workload, on one session.
+pub(super) async fn mix(source: &Server) -> Result<()> {
+    sql::run(source, SCHEMA).await?;
+    sql::run(source, VALUES).await?;
+    let mut conn = sql::connect(source).await?;
     let mut random = random::Choices::new("mixed_workload");
     for round in 0..60 {
         for statement in step(round, &mut random) {
@@ -74,9 +81,7 @@ async fn mixed_workload(family: Family) -> Result<()> {
     )
     .await?;
     conn.query_drop("UPDATE shop.kinds SET wide = REPEAT('q', 5242880) WHERE id = 5").await?;
-    conn.disconnect().await?;
-    compare::all_equal(&play).await?;
-    play.end().await
+    Ok(conn.disconnect().await?)
 }
 
 /// The statements of one round.

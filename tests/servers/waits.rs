@@ -13,6 +13,8 @@ on_both_families!(
     a_new_shipper_is_no_acknowledgement,
     one_of_three_may_be_lost,
     a_witness_counts,
+    a_commit_waits_for_its_timestamp,
+    an_idle_source_shows_that_its_quorum_holds,
 );
 
 const TABLE: &[&str] = &["CREATE DATABASE w", "CREATE TABLE w.t (id INT PRIMARY KEY)"];
@@ -192,5 +194,58 @@ async fn a_witness_counts(family: Family) -> Result<()> {
     ensure!(bytes.await? > 0, "the log of {} is empty", witness.name);
     play.signal("s2-agent", Signal::Continue).await?;
     compare::all_equal(&play).await?;
+    play.end().await
+}
+
+/// Timestamps are never taken ahead (I1), so without their server nothing can be committed.
+async fn a_commit_waits_for_its_timestamp(family: Family) -> Result<()> {
+    let play = Playground::start_with(family, &["--replicas", "1"]).await?;
+    let source = play.source()?;
+    sql::run(&source, TABLE).await?;
+    play.signal("timestamp-1", Signal::Kill).await?;
+    let mut commit = tokio::spawn({
+        let source = source.clone();
+        async move { insert(&source, 1).await }
+    });
+    let early = tokio::time::timeout(LONG, &mut commit).await;
+    ensure!(early.is_err(), "COMMIT returned without a timestamp: {early:?}");
+    for server in play.ready()?.servers {
+        ensure!(!sees(&server, 1).await?, "{} shows what is not committed", server.name);
+    }
+    wait::until("the alarm is raised", SOON, async || {
+        let status = http::json(&source.agent.http, "/v1/status").await?;
+        let alarm = status["alarms"]["timestamps"].as_str().unwrap_or_default();
+        ensure!(alarm.contains("no timestamps"), "{status}");
+        Ok(())
+    })
+    .await?;
+    play.restart("timestamp-1").await?;
+    let returned = tokio::time::timeout(SOON, commit).await;
+    returned.context("COMMIT does not return although timestamps are back")???;
+    wait::until("the alarm is over", SOON, async || {
+        let status = http::json(&source.agent.http, "/v1/status").await?;
+        ensure!(status["alarms"].get("timestamps").is_none(), "{status}");
+        Ok(())
+    })
+    .await?;
+    compare::all_equal(&play).await?;
+    play.end().await
+}
+
+/// A heartbeat record each second, committed by the quorum.
+async fn an_idle_source_shows_that_its_quorum_holds(family: Family) -> Result<()> {
+    let play = Playground::start_with(family, &["--replicas", "1"]).await?;
+    let source = play.source()?;
+    let committed = async || -> Result<u64> {
+        let status = http::json(&source.agent.http, "/v1/status").await?;
+        status["released"]["lsn"].as_u64().context("nothing is released")
+    };
+    let before = committed().await?;
+    wait::until("heartbeats are committed", Duration::from_secs(8), async || {
+        let now = committed().await?;
+        ensure!(now >= before + 5, "{} records in idleness", now - before);
+        Ok(())
+    })
+    .await?;
     play.end().await
 }

@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod playground;
 pub mod random;
 pub mod sql;
+pub mod tail_checks;
 pub mod wait;
 
 use std::fmt;
