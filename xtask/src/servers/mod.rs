@@ -31,6 +31,8 @@ const PACKAGES: &[&str] = &[
     "libc6-dev",
     "pkg-config",
     "libssl-dev",
+    // Certificates for MariaDB in the tests; MySQL makes its own.
+    "openssl",
 ];
 
 /// What is wanted of MySQL, whose root is large. MariaDB and the tools are always wanted.
