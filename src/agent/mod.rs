@@ -36,7 +36,7 @@ pub use error::Error;
 use crate::config::AgentConfig;
 use crate::log::LogHandle;
 use crate::metrics::Exporter;
-use crate::report::{Handle, View};
+use crate::report::{Handle, MemberRole, View};
 use crate::wire::{Identity, PeerRole};
 use state::{AppliedWatch, Shared};
 
@@ -113,6 +113,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> anyhow::Result
 /// Source, replica or witness, as the coordinator says.
 async fn play_role(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
     let Some(server) = parts.config.server.clone() else {
+        parts.shared.phase(MemberRole::Witness, "keeping the log");
         stop.cancelled().await;
         return Ok(());
     };

@@ -58,11 +58,11 @@ pub(super) async fn run(
         let Err(error) = ended else { return Ok(()) };
         let text = causes(&error);
         match error.class() {
-            ErrorClass::Fatal => parts.shared.alarm(Topic::Source, Some(text)),
-            ErrorClass::Retry if matches!(error, Error::NotASource { .. }) => {
-                parts.shared.alarm(Topic::Source, Some(text));
+            // The next reign starts at once; it alone says whether it can.
+            ErrorClass::Fenced => {
+                tracing::warn!(error = text, "the reign is over; starting another")
             }
-            _ => tracing::warn!(error = text, "the reign ended; starting another"),
+            _ => parts.shared.alarm(Topic::Source, Some(format!("COMMITs wait: {text}"))),
         }
         parts.shared.change(|state| state.serving = false);
         let log_is_gone = matches!(

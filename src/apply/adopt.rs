@@ -114,6 +114,12 @@ fn find(reader: &LogReader, visible: Option<Lsn>, at: &At) -> Result<Place, Erro
     search.finish()
 }
 
+impl Place {
+    fn of(record: &Record) -> Place {
+        Place { lsn: record.lsn, timestamp: record.timestamp, parked: BTreeMap::new() }
+    }
+}
+
 struct Search<'a> {
     at: &'a At,
     format: Option<Format>,
@@ -125,13 +131,24 @@ struct Search<'a> {
     /// Of each origin (server and tag, or domain) the last transaction that the set has.
     last: BTreeMap<String, Gtid>,
     begun: bool,
+    /// The log's first record, where it does not name the transaction before it.
+    beginning: Option<Place>,
 }
 
 impl<'a> Search<'a> {
     fn new(at: &'a At) -> Search<'a> {
         let parked = BTreeMap::new();
         let last = BTreeMap::new();
-        Search { at, format: None, parked, found: None, lacking: None, last, begun: false }
+        Search {
+            at,
+            format: None,
+            parked,
+            found: None,
+            lacking: None,
+            last,
+            begun: false,
+            beginning: None,
+        }
     }
 
     fn none(&self, why: &str) -> Error {
@@ -160,7 +177,10 @@ impl<'a> Search<'a> {
                                 );
                                 return Err(self.none(&why));
                             }
-                            (false, None) => self.lacking = Some(name.to_string()),
+                            (false, None) => {
+                                self.lacking = Some(name.to_string());
+                                self.at_the_beginning(name, set);
+                            }
                             (false, Some(_)) => {}
                         }
                     }
@@ -178,7 +198,7 @@ impl<'a> Search<'a> {
                             return Err(self.none(&why));
                         }
                         Some(_) => self.place(record),
-                        None => {}
+                        None => self.beginning = Some(Place::of(record)),
                     },
                     _ => {}
                 }
@@ -210,8 +230,15 @@ impl<'a> Search<'a> {
     }
 
     fn place(&mut self, record: &Record) {
-        let parked = self.parked.clone();
-        self.found = Some(Place { lsn: record.lsn, timestamp: record.timestamp, parked });
+        self.found = Some(Place { parked: self.parked.clone(), ..Place::of(record) });
+    }
+
+    /// A backup taken exactly where the log begins has none of its transactions. That nothing is
+    /// missing between the two shows in the log's first one: the set has the one before it.
+    fn at_the_beginning(&mut self, first: &Gtid, set: &GtidSet) {
+        if self.found.is_none() && before(first).is_some_and(|before| set.contains(&before)) {
+            self.found = self.beginning.take();
+        }
     }
 
     fn xa(&mut self, lsn: Lsn, transaction: &wal::Transaction) -> Result<(), Error> {
@@ -239,7 +266,10 @@ impl<'a> Search<'a> {
             }
         }
         let why = match self.at {
-            At::Gtids(_) => "the log holds none of it, or it is not committed yet",
+            At::Gtids(_) => {
+                "the log holds none of it, or it is not committed yet; where the backup was taken at \
+                 the place where the log begins, say FILE:POS, or wait for the first transaction"
+            }
             At::Position(_) => "no transaction in the log ends there, or it is not committed yet",
         };
         let none = self.none(why);
@@ -252,6 +282,17 @@ fn origin_of(gtid: &Gtid) -> String {
         Gtid::Mysql { uuid, tag, .. } => format!("{uuid:02x?}:{tag}"),
         Gtid::Mariadb { domain, .. } => domain.to_string(),
     }
+}
+
+/// The name that the origin's transaction before it has; `None` before the first.
+fn before(gtid: &Gtid) -> Option<Gtid> {
+    let less = |number: u64| number.checked_sub(1).filter(|&number| number > 0);
+    Some(match gtid.clone() {
+        Gtid::Mysql { uuid, tag, number } => Gtid::Mysql { uuid, tag, number: less(number)? },
+        Gtid::Mariadb { domain, server, sequence } => {
+            Gtid::Mariadb { domain, server, sequence: less(sequence)? }
+        }
+    })
 }
 
 /// The name that the origin's next transaction has.
@@ -267,6 +308,65 @@ fn after(gtid: &Gtid) -> Gtid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn record(lsn: u64, body: Body) -> Record {
+        let timestamp = Timestamp::new(lsn, 0).unwrap();
+        Record { lsn: Lsn::new(lsn).unwrap(), timestamp, body }
+    }
+
+    fn start() -> Record {
+        // The file's magic, then its format description, whose header gives its length.
+        let file = include_bytes!("../../tests/corpus/binlog/mariadb-10.11.bin");
+        let length = u32::from_le_bytes(file[13..17].try_into().unwrap()) as usize;
+        record(
+            1,
+            Body::EpochStart(wal::EpochStart {
+                member: "s1".to_owned(),
+                server_uuid: "u".to_owned(),
+                server_version: "10.11".to_owned(),
+                position: BinlogPosition::new("bin.000001", 400),
+                last_gtid: None,
+                end_crc: None,
+                format_description: file[4..4 + length].to_vec().into(),
+            }),
+        )
+    }
+
+    fn transaction(lsn: u64, gtid: &str) -> Record {
+        let position = |offset| BinlogPosition::new("bin.000001", offset);
+        record(
+            lsn,
+            Body::Transaction(wal::Transaction {
+                class: TransactionClass::Rows,
+                start: position(lsn * 1000),
+                end: position(lsn * 1000 + 500),
+                gtid: gtid.parse().ok(),
+                commit_micros: 0,
+                end_crc: 0,
+                events: bytes::Bytes::new(),
+            }),
+        )
+    }
+
+    /// The log begins behind 0-1-309.
+    #[test]
+    fn a_backup_stands_where_its_set_ends_in_the_log() {
+        let log = [start(), transaction(2, "0-1-310"), transaction(3, "0-1-311")];
+        for (set, stands) in [
+            ("0-1-308", None),
+            ("0-1-309", Some(1)),
+            ("0-1-310", Some(2)),
+            ("0-1-311", Some(3)),
+            ("0-1-312", None),
+            ("1-1-309", None),
+        ] {
+            let at: At = set.parse().unwrap();
+            let mut search = Search::new(&at);
+            log.iter().for_each(|record| search.record(record).unwrap());
+            let found = search.finish().ok().map(|place| place.lsn.get());
+            assert_eq!(found, stands, "{set}");
+        }
+    }
 
     #[test]
     fn places_are_told_apart() {

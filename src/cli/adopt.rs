@@ -51,12 +51,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let status: Status = Api::new(args.coordinator).get_json("/v1/status")?;
     let member = status.members.into_iter().find(|member| member.name == args.replica);
     let Some(member) = member else { bail!("no member is called {}", args.replica) };
+    let Some(http) = member.http else {
+        bail!("the agent of {} has not registered yet: start it first", member.name);
+    };
     if member.server.is_none() {
         bail!("{} is a witness: it has no server to apply to", member.name);
     }
-    let Some(http) = member.http else {
-        bail!("the agent of {} has not reported where it listens: is it running?", member.name);
-    };
     let lsn =
         post(&http, &args.at).with_context(|| format!("adopt {} at {}", member.name, args.at))?;
     println!("{} stands at record {lsn} and goes on from there", member.name);

@@ -71,7 +71,7 @@ fn render(status: &Status, colours: bool) -> String {
     let mut out = String::new();
     let (state, colour) = match (status.healthy, status.alarms.is_empty()) {
         (true, true) => ("healthy", GREEN),
-        (true, false) => ("commits go on", GREEN),
+        (true, false) => ("commits go on; see the alarms", RED),
         (false, _) => ("NOT HEALTHY", RED),
     };
     let (on, off) = paint(colour);

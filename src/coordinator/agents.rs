@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::board::ConnectionId;
 use super::core::{CoreHandle, SharedBoard};
@@ -55,7 +55,7 @@ async fn connection(incoming: Incoming, id: ConnectionId, core: CoreHandle, boar
     let connection = match Box::pin(incoming.handshake()).await {
         Ok(connection) => connection,
         Err(error) => {
-            debug!(peer = %address, %error, "no handshake");
+            info!(peer = %address, %error, "no handshake");
             return;
         }
     };

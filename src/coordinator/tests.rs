@@ -294,6 +294,10 @@ async fn silence_shows_within_seconds_and_says_for_whom_commits_wait() {
     }
     let shipper = agents[0].handle.grant(Incarnation::from_bytes([1; 16])).await.unwrap().shipper;
     agents[0].handle.epoch_complete(shipper, Lsn::FIRST).await.unwrap();
+    let complete = |status: &Status| status.complete && status.waiting_for.is_empty();
+    let status = coordinator.until("the epoch is complete", complete).await;
+    assert!(!status.healthy, "nobody can write before the source's server is open: {status:#?}");
+    agents[0].at(MemberRole::Source, 1, 1);
     let all = |status: &Status| status.healthy && status.alarms.is_empty();
     coordinator.until("all is well", all).await;
     agents.pop();

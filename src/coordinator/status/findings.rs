@@ -35,7 +35,10 @@ pub(super) fn look(
     }
     let complete = state.granted.as_ref().is_some_and(|granted| granted.complete);
     let quorum = state.config.is_some() && missing.is_none();
-    found.healthy = quorum && complete && source.is_some() && picture.ahead.is_none();
+    // An agent whose server is down, refused or not yet opened reports, but nobody can write.
+    let writable =
+        source.and_then(|entry| entry.report.as_ref()).is_some_and(|(_, report)| report.serving);
+    found.healthy = quorum && complete && writable && picture.ahead.is_none();
     found
 }
 
