@@ -3,7 +3,7 @@
 //! A reign starts with a grant, a fence, an adopted log and a tail that stands exactly behind it (I5 to
 //! I7, I17), in this order; `reign` then runs it. Whatever ends it, the next one starts the same way.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use wal::{BinlogPosition, Body, EpochStart, SourceContext, Transaction};
@@ -26,6 +26,10 @@ use crate::timestamp::TimestampClient;
 /// Pauses between starts of a reign.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// After a reign that lasted so long the next one starts soon; one that ends at once, again and again,
+/// would only use up epochs.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// A server that does not answer a connection attempt.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -51,10 +55,14 @@ pub(super) async fn run(
     let mut pause = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     let mut sessions = None;
     loop {
+        let started = Instant::now();
         let ended = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            ended = one(&parts, &server, &timestamps, &mut sessions, &mut pause, &stop) => ended,
+            ended = one(&parts, &server, &timestamps, &mut sessions, &stop) => ended,
         };
+        if started.elapsed() > STEADY {
+            pause.reset();
+        }
         let Err(error) = ended else { return Ok(()) };
         let text = causes(&error);
         match error.class() {
@@ -88,7 +96,6 @@ async fn one(
     server: &AgentServer,
     timestamps: &TimestampClient,
     sessions: &mut Option<Sessions>,
-    pause: &mut Backoff,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     parts.shared.phase(MemberRole::Source, "connecting to the server");
@@ -97,7 +104,6 @@ async fn one(
     match begun {
         Ok(begun) => {
             parts.shared.alarm(Topic::Source, None);
-            pause.reset();
             let (back, ended) = reign::run(parts, timestamps, begun, open, stop).await;
             *sessions = back;
             ended
