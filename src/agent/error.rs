@@ -1,7 +1,6 @@
 //! What ends a reign, an applier or an agent.
 
-use crate::cluster::{ErrorClass, MemberName};
-use crate::report::MemberRole;
+use crate::cluster::ErrorClass;
 use crate::{apply, log, report, server, ship, stamp, tail, timestamp};
 use wal::BinlogPosition;
 
@@ -83,14 +82,6 @@ pub enum Error {
     /// A panic in a task.
     #[error("a task of the agent failed")]
     RoleTask,
-    /// The role was taken away.
-    #[error("{member} is no longer {role:?}")]
-    RoleChanged {
-        /// Who.
-        member: MemberName,
-        /// What it was.
-        role: MemberRole,
-    },
 }
 
 impl Error {
@@ -109,7 +100,7 @@ impl Error {
             Error::Restarted => ErrorClass::Reconnect,
             Error::NotASource { .. } => ErrorClass::Retry,
             Error::LostItsTail { .. } | Error::OtherServer { .. } => ErrorClass::Fatal,
-            Error::StartSet(_) | Error::RoleTask | Error::RoleChanged { .. } => ErrorClass::Fatal,
+            Error::StartSet(_) | Error::RoleTask => ErrorClass::Fatal,
         }
     }
 }

@@ -95,8 +95,7 @@ pub(super) async fn run(
         commit: commit.clone(),
         events,
     };
-    let mut senders = send_to_all(&context, &parts.config.name, &term);
-    drop(context);
+    let mut senders = send_to_all(context, &parts.config.name, &term);
     let (refusals, refused) = mpsc::channel(1);
     let epoch = grant.shipper.epoch;
     let mut reign = Reign {
@@ -120,17 +119,19 @@ pub(super) async fn run(
         reached: watch::Sender::new(None),
         duties: JoinSet::new(),
     };
+    let mut counted = None;
     let ended = tokio::select! {
         ended = reign.run(start) => ended,
-        ended = &mut counting => ended.unwrap_or(Err(Error::RoleTask)),
+        done = &mut counting => {
+            counted = Some(done.unwrap_or(Err(Error::RoleTask)));
+            Ok(())
+        }
         () = stop.cancelled() => Ok(()),
     };
     term.cancel();
     let control = reign.give_back().await;
     drop(reign);
-    if !counting.is_finished() {
-        let _ = counting.await;
-    }
+    let ended = cause(counted, counting, ended).await;
     while senders.join_next().await.is_some() {}
     let guard = match guarding {
         Some(guarding) => guarding.await.ok(),
@@ -139,7 +140,21 @@ pub(super) async fn run(
     (control.map(|control| Sessions { control, guard }), ended)
 }
 
-fn send_to_all(context: &SenderContext, me: &MemberName, term: &CancellationToken) -> JoinSet<()> {
+/// What ended the reign. A counter that ends leaves the stamper nobody to tell: where both have an
+/// error, the counter's is the cause. `counted` is its end, where that has been seen already.
+async fn cause(
+    counted: Option<Result<(), Error>>,
+    counting: JoinHandle<Result<(), Error>>,
+    ended: Result<(), Error>,
+) -> Result<(), Error> {
+    let counted = match counted {
+        Some(counted) => counted,
+        None => counting.await.unwrap_or(Err(Error::RoleTask)),
+    };
+    counted.and(ended)
+}
+
+fn send_to_all(context: SenderContext, me: &MemberName, term: &CancellationToken) -> JoinSet<()> {
     let mut senders = JoinSet::new();
     for member in context.grant.members.iter().filter(|member| member.member != *me) {
         senders.spawn(sender::keep(member.clone(), context.clone(), term.clone()));

@@ -44,12 +44,6 @@ impl Cursor {
         Cursor { shared, next: from, generation, open: None, behind: None }
     }
 
-    /// Number of the first record of the frame that comes next (of the first call: the record that
-    /// the frame must contain).
-    pub fn next_lsn(&self) -> Lsn {
-        self.next
-    }
-
     /// The next whole frame that starts at or before `up_to` and is already written (not: flushed,
     /// not: committed; that is `up_to`'s to say). `None`: nothing yet. The first frame returned is
     /// the one that contains the LSN asked for.
