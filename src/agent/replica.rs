@@ -1,5 +1,7 @@
 //! The replica's agent: the applier, and what it tells.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -98,6 +100,9 @@ fn tell(parts: &Parts, applied: &Applied) {
     parts.shared.change(|state| state.serving = serving);
 }
 
+/// How long an adoption waits to hear from the epoch's shipper what is committed.
+const KNOWN_SOON: Duration = Duration::from_secs(10);
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Adopt {
@@ -117,7 +122,15 @@ pub(super) async fn adopt(State(parts): State<Parts>, Json(adopt): Json<Adopt>) 
         Ok(at) => at,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, causes(&error)),
     };
-    let visible = parts.log.progress().borrow().visible;
+    // A member that has just started learns with the shipper's first word what is committed.
+    let mut progress = parts.log.progress();
+    let known = progress.wait_for(|progress| progress.visible.is_some());
+    let visible = match tokio::time::timeout(KNOWN_SOON, known).await {
+        Ok(Ok(progress)) => progress.visible,
+        Ok(Err(_)) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "the log has stopped"),
+        // The refusal that follows says that nothing is committed here yet.
+        Err(_) => None,
+    };
     let (reader, me) = (parts.log.reader(), &parts.config.name);
     match Box::pin(apply::adopt(reader, &server.connection, me, visible, at)).await {
         Ok(lsn) => {

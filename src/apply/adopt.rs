@@ -100,7 +100,7 @@ pub async fn adopt(
 fn find(reader: &LogReader, visible: Option<Lsn>, at: &At) -> Result<Place, Error> {
     let mut search = Search::new(at);
     let (Some(visible), Some(first)) = (visible, reader.first_lsn()) else {
-        return Err(search.none("nothing in the log is committed yet"));
+        return Err(search.none("nothing in this member's log is known to be committed yet: is the source's agent there?"));
     };
     let mut cursor = reader.cursor(first)?;
     while let Some(frame) = cursor.next_frame(visible)? {
