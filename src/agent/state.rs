@@ -30,6 +30,23 @@ pub(super) enum Topic {
     Applier,
 }
 
+impl Topic {
+    /// All, for metrics.
+    pub const ALL: [Topic; 5] =
+        [Topic::Protection, Topic::Source, Topic::Quorum, Topic::Timestamps, Topic::Applier];
+
+    /// As in `/v1/status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Topic::Protection => "protection",
+            Topic::Source => "source",
+            Topic::Quorum => "quorum",
+            Topic::Timestamps => "timestamps",
+            Topic::Applier => "applier",
+        }
+    }
+}
+
 /// The state of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct AgentState {
@@ -188,6 +205,7 @@ fn report(parts: &Parts) -> Report {
     if progress.no_room {
         alarms.push("the disk of the log is full: make room, it goes on by itself".to_owned());
     }
+    alarms.extend(parts.doors.warnings());
     Report {
         role: state.role,
         shipper: progress.promised,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::api::{Api, CoordinatorAddress};
 use crate::apply::At;
 use crate::coordinator::Status;
+use crate::http::Client;
 
 /// The agent walks its whole log to find the place.
 const WITHIN: Duration = Duration::from_secs(600);
@@ -38,7 +39,7 @@ struct Request<'a> {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Accepted {
     lsn: Option<u64>,
     error: Option<String>,
 }
@@ -48,7 +49,8 @@ struct Answer {
 /// # Errors
 /// The coordinator or the agent does not answer; the replica is unknown; the place is not in its log.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let status: Status = Api::new(args.coordinator).get_json("/v1/status")?;
+    let client = Client::new(&args.coordinator.credentials, WITHIN)?;
+    let status: Status = Api::new(args.coordinator)?.get_json("/v1/status")?;
     let member = status.members.into_iter().find(|member| member.name == args.replica);
     let Some(member) = member else { bail!("no member is called {}", args.replica) };
     let Some(http) = member.http else {
@@ -57,28 +59,20 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if member.server.is_none() {
         bail!("{} is a witness: it has no server to apply to", member.name);
     }
-    let lsn =
-        post(&http, &args.at).with_context(|| format!("adopt {} at {}", member.name, args.at))?;
+    let lsn = post(&client, &http, &args.at)
+        .with_context(|| format!("adopt {} at {}", member.name, args.at))?;
     println!("{} stands at record {lsn} and goes on from there", member.name);
     Ok(ExitCode::SUCCESS)
 }
 
-fn post(http: &str, at: &str) -> anyhow::Result<u64> {
-    let config = ureq::Agent::config_builder()
-        .timeout_global(Some(WITHIN))
-        .http_status_as_error(false)
-        .build();
-    let agent: ureq::Agent = config.into();
-    let mut answer = agent
-        .post(format!("http://{http}/v1/adopt"))
-        .send_json(Request { at })
+fn post(client: &Client, http: &str, at: &str) -> anyhow::Result<u64> {
+    let answer = client
+        .post(http, "/v1/adopt", Some(&Request { at }))
         .with_context(|| format!("ask the agent at {http}: is it running?"))?;
-    let status = answer.status();
-    let text = answer.body_mut().read_to_string()?;
-    match serde_json::from_str(&text) {
-        Ok(Answer { error: Some(error), .. }) => bail!("{error}"),
-        Ok(Answer { lsn: Some(lsn), .. }) if status.is_success() => Ok(lsn),
-        _ => bail!("{status}: {text}"),
+    match serde_json::from_str(&answer.text) {
+        Ok(Accepted { error: Some(error), .. }) => bail!("{error}"),
+        Ok(Accepted { lsn: Some(lsn), .. }) if answer.status == 200 => Ok(lsn),
+        _ => bail!("{}: {}", answer.status, answer.text),
     }
 }
 
