@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
+use crate::explain::{Code, Coded};
+
 /// Renewed certificates should be in place by then.
 pub const WARN_BEFORE: Duration = Duration::from_secs(14 * 86_400);
 
@@ -55,6 +57,13 @@ pub struct CertificateStatus {
     pub days_left: i64,
 }
 
+impl Error {
+    /// Its page.
+    pub fn code(&self) -> Code {
+        Code::TLS_FILES
+    }
+}
+
 impl Expiry {
     /// As of `now`.
     pub fn status(&self, now: SystemTime) -> CertificateStatus {
@@ -76,7 +85,11 @@ impl Expiry {
     }
 
     /// A sentence for a person, from [`WARN_BEFORE`] on.
-    pub fn warning(&self, now: SystemTime) -> Option<String> {
+    pub fn warning(&self, now: SystemTime) -> Option<Coded> {
+        self.words(now).map(|text| Coded::new(Code::CERTIFICATE_ENDS, text))
+    }
+
+    fn words(&self, now: SystemTime) -> Option<String> {
         let left = self.seconds_left(now);
         let (key, file) = (self.key, self.file.display());
         if left <= 0 {
@@ -154,8 +167,8 @@ mod tests {
         assert!(expiry.not_after > 4_700_000_000, "good until the 2120s: {}", expiry.not_after);
         assert_eq!(expiry.warning(end - WARN_BEFORE), None);
         let soon = expiry.warning(end - Duration::from_secs(3 * 86_400 + 1)).unwrap();
-        assert!(soon.contains("in 3 days") && soon.contains("member.pem"), "{soon}");
-        assert!(expiry.warning(end).unwrap().contains("has expired"));
+        assert!(soon.text.contains("in 3 days") && soon.text.contains("member.pem"), "{soon}");
+        assert!(expiry.warning(end).unwrap().text.contains("has expired"));
         assert_eq!(expiry.seconds_left(end + Duration::from_secs(2)), -2);
     }
 

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod certificate;
 mod chain_only;
 pub mod cluster;
+pub mod explain;
 pub mod config;
 pub mod lag;
 pub mod metrics;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::certificate::{CertificateStatus, Expiry};
 use crate::cluster::causes;
 use crate::config::Config;
+use crate::explain::{Code, Coded};
 use crate::http::{self, Door};
 use crate::wire::{self, Identity};
 
@@ -67,6 +68,7 @@ impl Doors {
                     self.tell_expiries();
                 }
                 Err(error) => tracing::error!(
+                    code = %Code::NOT_RENEWED,
                     error = causes(&error),
                     "secrets and certificates not renewed; what was in force stays"
                 ),
@@ -93,8 +95,8 @@ impl Doors {
     }
 
     fn tell_expiries(&self) {
-        for warning in self.warnings() {
-            tracing::warn!(warning, "a certificate ends soon");
+        for Coded { code, text } in self.warnings() {
+            tracing::warn!(%code, text, "a certificate ends soon");
         }
     }
 
@@ -104,7 +106,7 @@ impl Doors {
     }
 
     /// For alarms: those that end soon, or have.
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<Coded> {
         self.expiries().iter().filter_map(|expiry| expiry.warning(SystemTime::now())).collect()
     }
 }

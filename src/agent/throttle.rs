@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use super::http::refuse;
+use crate::explain::Code;
 use crate::http::MaxLag;
 use crate::lag::History;
 use crate::log::Progress;
@@ -60,12 +61,12 @@ pub(super) fn lag(parts: &Parts) -> Option<Duration> {
 pub(super) async fn throttle(State(parts): State<Parts>, Query(asked): Query<MaxLag>) -> Response {
     let max_lag = match asked.parse() {
         Ok(max_lag) => max_lag,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, Code::HTTP_REQUEST, error),
     };
     let state = parts.shared.now();
     if state.role != MemberRole::Replica {
         let why = format!("{} is no replica now: ask one, or the coordinator", state.name);
-        return refuse(StatusCode::CONFLICT, why);
+        return refuse(StatusCode::CONFLICT, Code::NO_REPLICA, why);
     }
     let lag = lag(&parts);
     let seconds = lag.map(|lag| lag.as_secs_f64());
@@ -80,6 +81,7 @@ pub(super) async fn throttle(State(parts): State<Parts>, Query(asked): Query<Max
     let status = if why.is_some() { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::OK };
     let body = json!({
         "error": why,
+        "code": why.as_ref().map(|_| Code::REPLICA_LATE),
         "lag_seconds": seconds,
         "max_lag_seconds": max_lag.as_secs_f64(),
     });

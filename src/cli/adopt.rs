@@ -1,15 +1,17 @@
 //! `plimsoll adopt`: says where a replica restored from a backup stands.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, CoordinatorAddress};
 use crate::apply::At;
 use crate::coordinator::Status;
-use crate::http::Client;
+use crate::explain::{Code, Coded};
+use crate::http::{Answer, Client};
 
 /// The agent walks its whole log to find the place.
 const WITHIN: Duration = Duration::from_secs(600);
@@ -42,6 +44,7 @@ struct Request<'a> {
 struct Accepted {
     lsn: Option<u64>,
     error: Option<String>,
+    code: Option<Code>,
 }
 
 /// Runs the verb.
@@ -52,27 +55,36 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.coordinator.credentials, WITHIN)?;
     let status: Status = Api::new(args.coordinator)?.get_json("/v1/status")?;
     let member = status.members.into_iter().find(|member| member.name == args.replica);
-    let Some(member) = member else { bail!("no member is called {}", args.replica) };
-    let Some(http) = member.http else {
-        bail!("the agent of {} has not registered yet: start it first", member.name);
-    };
+    let wrong = |text: String| Coded::new(Code::WRONG_MEMBER, text);
+    let member = member.ok_or_else(|| wrong(format!("no member is called {}", args.replica)))?;
+    let http = member.http.ok_or_else(|| {
+        wrong(format!("the agent of {} has not registered yet: start it first", member.name))
+    })?;
     if member.server.is_none() {
-        bail!("{} is a witness: it has no server to apply to", member.name);
+        let text = format!("{} is a witness: it has no server to apply to", member.name);
+        return Err(wrong(text).into());
     }
     let lsn = post(&client, &http, &args.at)
         .with_context(|| format!("adopt {} at {}", member.name, args.at))?;
-    println!("{} stands at record {lsn} and goes on from there", member.name);
+    writeln!(std::io::stdout(), "{} stands at record {lsn} and goes on from there", member.name)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn post(client: &Client, http: &str, at: &str) -> anyhow::Result<u64> {
     let answer = client
         .post(http, "/v1/adopt", Some(&Request { at }))
-        .with_context(|| format!("ask the agent at {http}: is it running?"))?;
-    match serde_json::from_str(&answer.text) {
-        Ok(Accepted { error: Some(error), .. }) => bail!("{error}"),
-        Ok(Accepted { lsn: Some(lsn), .. }) if answer.status == 200 => Ok(lsn),
-        _ => bail!("{}: {}", answer.status, answer.text),
+        .map_err(anyhow::Error::new)
+        .with_context(|| {
+            let text = format!("ask the agent at {http}: is it running?");
+            Coded::new(Code::PEER_UNREACHABLE, text)
+        })?;
+    let Answer { status, text } = answer;
+    match serde_json::from_str(&text) {
+        Ok(Accepted { error: Some(error), code: Some(code), .. }) => {
+            Err(Coded::new(code, error).into())
+        }
+        Ok(Accepted { lsn: Some(lsn), .. }) if status == 200 => Ok(lsn),
+        _ => Err(Coded::new(Code::NOT_A_COORDINATOR, format!("{status}: {text}")).into()),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::explain::{Code, Coded};
 use crate::http::{Answer, Client, Credentials};
 
 /// One request, connecting included.
@@ -30,6 +31,7 @@ pub(super) struct Api {
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
+    code: Code,
 }
 
 impl Api {
@@ -60,23 +62,32 @@ impl Api {
     }
 
     fn body(&self, answer: Result<Answer, crate::http::Error>) -> anyhow::Result<String> {
-        let Answer { status, text } = answer.with_context(|| {
-            format!(
+        let unreachable = || {
+            let text = format!(
                 "ask the coordinator at {}: is it running, and is this its HTTP address?",
                 self.address
-            )
-        })?;
+            );
+            Coded::new(Code::COORDINATOR_UNREACHABLE, text)
+        };
+        let Answer { status, text } = answer.with_context(unreachable)?;
         if !(200..300).contains(&status) {
-            match serde_json::from_str::<Refusal>(&text) {
-                Ok(refusal) => bail!("the coordinator refuses: {}", refusal.error),
-                Err(_) => bail!("{status} at {} is no answer of a coordinator", self.address),
+            return Err(match serde_json::from_str::<Refusal>(&text) {
+                Ok(Refusal { error, code }) => {
+                    Coded::new(code, format!("the coordinator refuses: {error}"))
+                }
+                Err(_) => self.no_answer(&format!("{status} there")),
             }
+            .into());
         }
         Ok(text)
     }
 
     fn decode<T: DeserializeOwned>(&self, text: &str) -> anyhow::Result<T> {
-        serde_json::from_str(text)
-            .with_context(|| format!("what {} answers is no coordinator's answer", self.address))
+        serde_json::from_str(text).with_context(|| self.no_answer("what it says"))
+    }
+
+    fn no_answer(&self, what: &str) -> Coded {
+        let text = format!("{}: {what} is no answer of a coordinator", self.address);
+        Coded::new(Code::NOT_A_COORDINATOR, text)
     }
 }

@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cluster::causes;
 use crate::config::{Config, Error};
+use crate::explain::{Code, Coded};
 use crate::renewal::{Renewals, Renewer};
 
 /// Where a role's options come from.
@@ -59,8 +60,10 @@ where
 
 fn start_log(json: bool) -> anyhow::Result<()> {
     let filter = match std::env::var("PLIMSOLL_LOG") {
-        Ok(text) => EnvFilter::try_new(&text)
-            .with_context(|| format!("PLIMSOLL_LOG={text:?}: write a level or target=level,..."))?,
+        Ok(text) => EnvFilter::try_new(&text).map_err(anyhow::Error::new).with_context(|| {
+            let text = format!("PLIMSOLL_LOG={text:?}: write a level or target=level,...");
+            Coded::new(Code::LOG_FILTER, text)
+        })?,
         Err(_) => EnvFilter::new("info"),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
@@ -81,6 +84,7 @@ fn renew_on_hangup(file: PathBuf, renewer: Renewer) -> anyhow::Result<tokio::tas
             match Config::load(&file) {
                 Ok(config) => drop(renewer.send_replace(Some(Arc::new(config)))),
                 Err(error) => tracing::error!(
+                    code = %Code::NOT_RENEWED,
                     error = causes(&error),
                     "SIGHUP: the configuration cannot be used; what was in force stays"
                 ),

@@ -1,8 +1,8 @@
 //! The HTTP API for people, scripts and routers.
 //!
-//! `GET /v1/status`, `GET /v1/replica?after=TOKEN`, `GET /v1/throttle?max_lag=1s`, `POST /v1/members/NAME/replace`, `GET /metrics`,
-//! `GET /healthz`. Errors are `{"error": …}`. Bodies are bounded; connections and who may ask are
-//! [`crate::http`]'s.
+//! `GET /v1/status`, `GET /v1/replica?after=TOKEN`, `GET /v1/throttle?max_lag=1s`,
+//! `POST /v1/members/NAME/replace`, `GET /metrics`, `GET /healthz`. Errors are `{"error": …, "code": …}`.
+//! Bodies are bounded; connections and who may ask are [`crate::http`]'s.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +24,7 @@ use super::routing;
 use super::status::{Status, status};
 use super::throttle::throttle;
 use crate::cluster::MemberName;
+use crate::explain::Code;
 use crate::http::{BoundedListener, Door, MaxLag};
 use crate::renewal::Doors;
 
@@ -71,7 +72,7 @@ pub(super) async fn serve(
         .route("/v1/members/{name}/replace", post(replace))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .fallback(|| async { error(StatusCode::NOT_FOUND, "no such path") })
+        .fallback(|| async { error(StatusCode::NOT_FOUND, Code::HTTP_REQUEST, "no such path") })
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(Arc::new(api));
     crate::http::serve(listener, door, router, LAST_ANSWERS, stop).await
@@ -95,13 +96,16 @@ async fn get_replica(State(api): State<Arc<Api>>, Query(query): Query<After>) ->
     let Some(after) = query.after else {
         return error(
             StatusCode::BAD_REQUEST,
+            Code::HTTP_REQUEST,
             "say after=TOKEN, from /v1/token of the source's agent",
         );
     };
     let picture = api.core.picture();
     let token = match crate::token::Token::parse(&after, picture.state.cluster) {
         Ok(token) => token,
-        Err(refused) => return error(StatusCode::BAD_REQUEST, &refused.to_string()),
+        Err(refused) => {
+            return error(StatusCode::BAD_REQUEST, refused.code(), &refused.to_string());
+        }
     };
     let routes = {
         let board = api.board.lock();
@@ -113,7 +117,7 @@ async fn get_replica(State(api): State<Arc<Api>>, Query(query): Query<After>) ->
             let turn = api.turn.fetch_add(1, Ordering::Relaxed) % routes.len().max(1);
             match routes.get(turn) {
                 Some(route) => Json(route).into_response(),
-                None => error(StatusCode::SERVICE_UNAVAILABLE, "no replica"),
+                None => error(StatusCode::SERVICE_UNAVAILABLE, Code::NO_REPLICA, "no replica"),
             }
         }
         Err(none) => (StatusCode::SERVICE_UNAVAILABLE, Json(none)).into_response(),
@@ -123,7 +127,7 @@ async fn get_replica(State(api): State<Arc<Api>>, Query(query): Query<After>) ->
 async fn get_throttle(State(api): State<Arc<Api>>, Query(asked): Query<MaxLag>) -> Response {
     let max_lag = match asked.parse() {
         Ok(max_lag) => max_lag,
-        Err(bad) => return error(StatusCode::BAD_REQUEST, &bad),
+        Err(bad) => return error(StatusCode::BAD_REQUEST, Code::HTTP_REQUEST, &bad),
     };
     let answer = throttle(&api.status(), max_lag);
     let wait = answer.error.is_some();
@@ -134,7 +138,7 @@ async fn get_throttle(State(api): State<Arc<Api>>, Query(asked): Query<MaxLag>) 
 async fn replace(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Response {
     let member = match MemberName::new(name) {
         Ok(member) => member,
-        Err(bad) => return error(StatusCode::BAD_REQUEST, &bad.to_string()),
+        Err(bad) => return error(StatusCode::BAD_REQUEST, Code::WRONG_MEMBER, &bad.to_string()),
     };
     let under_way =
         |generation: u64, state: &str| json!({"generation": generation, "state": state});
@@ -146,13 +150,16 @@ async fn replace(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Respo
             Json(under_way(generation, "counts")).into_response()
         }
         Some(Replacing::Unknown) => {
-            error(StatusCode::NOT_FOUND, &format!("{member} is no member of this cluster"))
+            let text = format!("{member} is no member of this cluster");
+            error(StatusCode::NOT_FOUND, Code::WRONG_MEMBER, &text)
         }
-        Some(Replacing::Refused(reason)) => error(StatusCode::CONFLICT, &reason),
-        None => error(StatusCode::SERVICE_UNAVAILABLE, "the coordinator is stopping"),
+        Some(Replacing::Refused(why)) => error(StatusCode::CONFLICT, why.code, &why.text),
+        None => {
+            error(StatusCode::SERVICE_UNAVAILABLE, Code::STOPPING, "the coordinator is stopping")
+        }
     }
 }
 
-fn error(status: StatusCode, text: &str) -> Response {
-    (status, Json(json!({"error": text}))).into_response()
+fn error(status: StatusCode, code: Code, text: &str) -> Response {
+    (status, Json(json!({"error": text, "code": code}))).into_response()
 }

@@ -16,7 +16,7 @@ use super::{agents, core};
 use crate::config::CoordinatorConfig;
 use crate::http::{BoundedListener, Door};
 use crate::renewal::{Doors, Renewals};
-use crate::wire::{Identity, Listener, PeerRole};
+use crate::wire::{self, Identity, Listener, PeerRole};
 
 /// How long the parts may take to end after the stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -59,7 +59,8 @@ impl Coordinator {
         let door = Door::new(&config.access)?;
         let http = BoundedListener::bind(&config.http, door.clone())
             .await
-            .with_context(|| format!("listen for HTTP at {}", config.http))?;
+            .map_err(|source| wire::Error::Bind { address: config.http.clone(), source })
+            .context("coordinator.http")?;
         let board = SharedBoard::default();
         let (core, handle) = core::Core::start(store, &settings, board.clone()).await?;
         let name = config.cluster.name;

@@ -11,6 +11,7 @@ use super::board::Board;
 use super::picture::Picture;
 use crate::certificate::CertificateStatus;
 use crate::cluster::AckWhen;
+use crate::explain::Coded;
 use crate::quorum::rule;
 
 mod findings;
@@ -47,8 +48,8 @@ pub struct Status {
     pub commit_timestamp: Option<u64>,
     /// For whom commits, an epoch or the bootstrap wait.
     pub waiting_for: Vec<String>,
-    /// What a person must look at, one sentence each.
-    pub alarms: Vec<String>,
+    /// What a person must look at, the worst first, each with its code.
+    pub alarms: Vec<Coded>,
     /// The coordinator's own certificates; an agent's `/v1/status` shows the agent's.
     #[serde(default)]
     pub certificates: Vec<CertificateStatus>,
@@ -92,7 +93,7 @@ pub struct MemberStatus {
     /// Its server answers and may serve reads.
     pub serving: bool,
     /// Its own alarms.
-    pub alarms: Vec<String>,
+    pub alarms: Vec<Coded>,
     /// Age of its newest report, milliseconds.
     pub report_age_ms: Option<u64>,
 }
@@ -104,7 +105,8 @@ pub struct ServerStatus {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// `mysql` or `mariadb`, once known.
+    /// `mysql` or `mariadb`; left out while the agent has not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
 }
 

@@ -5,12 +5,15 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::status::{MemberStatus, Status};
+use crate::explain::Code;
 
 /// The answer; `error` is the reason to wait.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Throttle {
     /// One sentence about the replica that is furthest behind; `null`: go on.
     pub error: Option<String>,
+    /// Its code.
+    pub code: Option<Code>,
     /// The greatest lag of a replica that serves reads.
     pub lag_seconds: f64,
     /// As asked for.
@@ -21,7 +24,7 @@ pub struct Throttle {
 pub fn throttle(status: &Status, max_lag: Duration) -> Throttle {
     let replicas = status.members.iter().filter(|member| member.role == "replica");
     let max = max_lag.as_secs_f64();
-    let mut answer = Throttle { error: None, lag_seconds: 0.0, max_lag_seconds: max };
+    let mut answer = Throttle { error: None, code: None, lag_seconds: 0.0, max_lag_seconds: max };
     let mut worst = -1.0;
     for member in replicas {
         let lag = if member.serving { member.lag_seconds } else { None };
@@ -30,6 +33,7 @@ pub fn throttle(status: &Status, max_lag: Duration) -> Throttle {
         if weight > max && weight > worst {
             worst = weight;
             answer.error = Some(reason(member, lag));
+            answer.code = Some(Code::REPLICA_LATE);
         }
     }
     answer

@@ -2,6 +2,7 @@
 
 use crate::certificate;
 use crate::cluster::ErrorClass;
+use crate::explain::Code;
 
 /// An HTTP port or client that cannot be, or an answer that did not come.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::File(error) => error.code(),
+            Error::Tls(_) | Error::ClientAuthority(_) | Error::TlsSwitched => Code::TLS_FILES,
+            Error::Random => Code::SYSTEM,
+            Error::Token(_) | Error::NoAuthority | Error::HalfCertificate => Code::HTTP_CREDENTIAL,
+            Error::Config(error) => error.code(),
+            Error::Request { .. } => Code::PEER_UNREACHABLE,
+        }
+    }
+
     /// What is configured wrongly does not mend itself; a peer may come back.
     pub fn class(&self) -> ErrorClass {
         match self {

@@ -17,6 +17,7 @@ use tokio_rustls::{Accept, TlsAcceptor};
 
 use super::Door;
 use super::serve::UnderWay;
+use crate::explain::Code;
 
 /// Operators, scrapers and routers together; more wait in the kernel's queue.
 const CONNECTIONS: usize = 256;
@@ -72,7 +73,7 @@ impl axum::serve::Listener for BoundedListener {
                     return (BoundedStream { stream, idle, under_way, _place }, peer);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept for HTTP");
+                    tracing::warn!(code = %Code::ACCEPT_FAILED, %error, "cannot accept for HTTP");
                     tokio::time::sleep(PAUSE).await;
                 }
             }

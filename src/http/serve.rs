@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{BoundedListener, Door};
+use crate::explain::Code;
 
 /// Tells a load balancer that the process lives, and nothing else: open to everybody.
 const HEALTH: &str = "/healthz";
@@ -83,7 +84,7 @@ async fn admit(
         let text = "this needs the cluster's HTTP token: Authorization: Bearer TOKEN ([http] \
                     token_file; `plimsoll` verbs take --token-file or PLIMSOLL_HTTP_TOKEN)";
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"plimsoll\"")];
-        let body = Json(json!({ "error": text }));
+        let body = Json(json!({ "error": text, "code": Code::HTTP_CREDENTIAL }));
         return (StatusCode::UNAUTHORIZED, challenge, body).into_response();
     }
     let _busy = under_way.one();

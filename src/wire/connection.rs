@@ -15,6 +15,7 @@ use super::handshake::{self, Met};
 use super::identity::Keys;
 use super::{Error, HANDSHAKE_DEADLINE, Identity, Peer, PeerRole, Receiver, STRANGERS_MAX, Sender};
 use crate::config::Secret;
+use crate::explain::Code;
 
 /// Pause after the system refused to accept (mostly: too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -158,7 +159,8 @@ impl Listener {
                     return Ok(Incoming { stream, address, me: self.me.clone(), place });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection for now");
+                    tracing::warn!(code = %Code::ACCEPT_FAILED, %error,
+                        "cannot accept a connection for now");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

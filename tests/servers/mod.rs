@@ -4,6 +4,8 @@ mod adopt;
 mod alerts;
 mod appliers;
 mod connections;
+mod hostile;
+mod kill_loop;
 mod kills;
 mod path;
 mod playground;
