@@ -92,9 +92,11 @@ async fn emptied(family: Family, cluster: &Cluster) -> Result<Server> {
 
 /// From the start of the agent's process; the source's and the witness's have it all before.
 async fn our_run(family: Family, cluster: &Cluster, replica: &Server) -> Result<f64> {
-    for name in ["timestamp-1", "coordinator-1", "witness-1", "s1-agent"] {
+    for name in ["timestamp-1", "coordinator-1", "witness-1"] {
         cluster.restart(name).await?;
     }
+    ours::introduce(cluster, &replica.name).await?;
+    cluster.restart("s1-agent").await?;
     let source = cluster.source()?;
     ours::captured(family, &source).await.context("the source's agent reads the binlog")?;
     let began = Instant::now();

@@ -19,8 +19,9 @@ pub const SCHEMA: &str = "varied";
 const SESSIONS: u64 = 8;
 /// Rows of `narrow` with which each session begins.
 const NARROW: u64 = 2_000;
-/// Words of the texts; short ones are common, as in every language.
-const WORDS: u64 = 3_000;
+/// Powers of two of the words that the texts are made of: each doubling of a word's rank is as likely as
+/// any other (Zipf's law), so a hundred words make up half of a text, as in every language.
+const WORD_OCTAVES: u64 = 12;
 
 const TABLES: [&str; 3] = [
     // sysbench's own.
@@ -139,7 +140,7 @@ impl Session {
                 vec![self.document_rows(rows)]
             }
             92..98 => vec![self.document_update()],
-            _ => vec![self.narrow_rows(200)],
+            _ => vec![self.narrow_rows(100)],
         }
     }
 
@@ -226,9 +227,8 @@ impl Random {
     }
 
     fn word(&mut self) -> String {
-        // Squared, so that few words make up most of a text.
-        let (a, b) = (self.below(WORDS), self.below(WORDS));
-        let mut letters = Random(a * b / WORDS);
+        let octave = 1 << self.below(WORD_OCTAVES);
+        let mut letters = Random(octave + self.below(octave));
         let length = 2 + letters.below(8);
         (0..length).map(|_| char::from(b'a' + (letters.below(26) as u8))).collect()
     }

@@ -2,7 +2,7 @@
 //! its first transaction on.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -10,6 +10,9 @@ use serde_json::Value;
 use super::native;
 use crate::cluster::{Cluster, Family, Server, get, program};
 
+/// A log that does not have the binlog by then never gets it.
+const CAPTURE_MAX: Duration = Duration::from_secs(300);
+const INTRODUCTION_MAX: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Has the source's agent, at its first start, begin at the binlog's beginning.
@@ -49,16 +52,39 @@ pub async fn forget(cluster: &Cluster) -> Result<()> {
 /// Returns when the log of the source's agent has the whole binlog, released by the quorum.
 ///
 /// # Errors
-/// The agent says that it cannot.
+/// It has not in time; says what the agent says.
 pub async fn captured(family: Family, source: &Server) -> Result<()> {
     let (file, offset) = native::binlog_end(family, source).await?;
+    let until = Instant::now() + CAPTURE_MAX;
     loop {
         // Refused until it is up.
-        if let Ok(status) = get(&source.agent.http, "/v1/status").await
-            && reached(&status, &file, offset)?
+        let status = get(&source.agent.http, "/v1/status").await;
+        if let Ok(status) = &status
+            && reached(status, &file, offset)?
         {
             return Ok(());
         }
+        ensure!(Instant::now() < until, "the log does not reach {file}:{offset}: {status:?}");
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Starts a replica's agent and kills it as soon as the coordinator knows it: a cluster begins when all
+/// of its members have been there once.
+///
+/// # Errors
+/// It does not come up.
+pub async fn introduce(cluster: &Cluster, name: &str) -> Result<()> {
+    cluster.restart(&format!("{name}-agent")).await?;
+    let until = Instant::now() + INTRODUCTION_MAX;
+    loop {
+        let status = cluster.status().await?;
+        let members = status["members"].as_array().into_iter().flatten();
+        let mut known = members.filter(|member| member["http"].is_string());
+        if known.any(|member| member["name"] == name) {
+            return cluster.signal_agent(name, "KILL");
+        }
+        ensure!(Instant::now() < until, "the coordinator does not know {name}: {status}");
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }

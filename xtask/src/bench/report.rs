@@ -134,15 +134,11 @@ impl Display for Report {
         if self.quick {
             writeln!(out, "small sizes (--quick): these figures mean nothing")?;
         }
-        let width = self.lines.iter().map(|line| line.what.len());
-        let width = width.chain(self.figures.iter().map(|it| it.what.len() + it.side.len() + 2));
-        let width = width.max().unwrap_or(0);
-        writeln!(out, "\n{:width$}  {:>10}  {:>23}", "", "median", "min to max")?;
-        for Figure { side, what, unit, values } in &self.figures {
-            let name = format!("{what}: {side}");
-            let range = format!("{} to {}", number(values.min()), number(values.max()));
-            let median = number(values.median());
-            writeln!(out, "{name:width$}  {median:>10}  {range:>23}  {unit}")?;
+        let sides = self.figures.iter().map(|figure| figure.side.len() + INDENT.len());
+        let width = self.lines.iter().map(|line| line.what.len()).chain(sides).max().unwrap_or(0);
+        writeln!(out, "\n{:width$}  {:>10}  {:>20}", "", "median", "min to max")?;
+        for figure in &self.figures {
+            self.write_figure(out, figure, width)?;
         }
         writeln!(out, "\n{:width$}  {:>10}  {:>10}", "", "", "aim")?;
         for Line { what, value, unit, aim } in &self.lines {
@@ -152,6 +148,27 @@ impl Display for Report {
                 Aim::None => (String::new(), ""),
             };
             writeln!(out, "{what:width$}  {:>10}  {aim:>10}  {unit:5} {verdict}", ratio(*value))?;
+        }
+        Ok(())
+    }
+}
+
+/// Before the sides of a figure.
+const INDENT: &str = "  ";
+
+impl Report {
+    /// All sides of a figure, where its first side stands.
+    fn write_figure(&self, out: &mut Formatter<'_>, of: &Figure, width: usize) -> fmt::Result {
+        let mut same = self.figures.iter().filter(|figure| figure.what == of.what).peekable();
+        if same.peek().is_some_and(|first| first.side != of.side) {
+            return Ok(());
+        }
+        writeln!(out, "{}", of.what)?;
+        for Figure { side, unit, values, .. } in same {
+            let name = format!("{INDENT}{side}");
+            let range = format!("{} to {}", number(values.min()), number(values.max()));
+            let median = number(values.median());
+            writeln!(out, "{name:width$}  {median:>10}  {range:>20}  {unit}")?;
         }
         Ok(())
     }
