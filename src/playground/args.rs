@@ -157,12 +157,14 @@ mod tests {
             ("--timestamps 2", "odd"),
             ("--timestamps 0", "odd"),
             ("--replicas 0 --witnesses 2 --ack applied", "replica"),
-            ("--server-option a=1\nb=2", "one line"),
         ] {
             let args = parse(&format!("--server mariadb {line}")).expect("well-formed");
             let refusal = args.start.check().expect_err(line);
             assert!(refusal.contains(word), "{line}: {refusal}");
         }
+        let mut args = parse("--server mariadb").expect("well-formed");
+        args.start.server_option = vec!["a=1\nb=2".to_owned()];
+        assert!(args.start.check().is_err_and(|refusal| refusal.contains("one line each")));
         for line in ["--replicas 0 --witnesses 1", "--replicas 0 --bare --server-option a=1"] {
             let args = parse(&format!("--server mariadb {line}")).expect("well-formed");
             assert_eq!(args.start.check(), Ok(()), "{line}");
