@@ -68,6 +68,7 @@ pub async fn run(bench: Bench, report: &mut Report) -> Result<()> {
 
 /// Fills the source's binlog; how many transactions that are, beside the tables' first rows.
 async fn fill(bench: Bench, source: &Server) -> Result<u64> {
+    native::flush_commits(source, false).await?;
     Cluster::run(source, &format!("CREATE DATABASE {SCHEMA}")).await?;
     let tables = Tables { number: 4, rows: bench.size(25_000, 1_000) };
     let load = |script| Load { server: source, tables, script, threads: THREADS, rate: None };
@@ -78,6 +79,7 @@ async fn fill(bench: Bench, source: &Server) -> Result<u64> {
     };
     // All at once, so that they mix.
     let (a, b, c, d) = tokio::join!(each(0), each(1), each(2), each(3));
+    native::flush_commits(source, true).await?;
     let made = [a?, b?, c?, d?].map(|outcome| outcome.transactions);
     Ok(made.iter().sum())
 }

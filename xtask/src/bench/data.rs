@@ -42,12 +42,7 @@ const TABLES: [&str; 3] = [
 /// # Errors
 /// The server refuses something.
 pub async fn fill(family: Family, server: &Server, bytes: u64) -> Result<u64> {
-    // Making it is no part of the figures; what the source promises is switched on again before.
-    let quick = ["SET GLOBAL sync_binlog=0", "SET GLOBAL innodb_flush_log_at_trx_commit=2"];
-    let safe = ["SET GLOBAL sync_binlog=1", "SET GLOBAL innodb_flush_log_at_trx_commit=1"];
-    for statement in quick {
-        Cluster::run(server, statement).await?;
-    }
+    native::flush_commits(server, false).await?;
     Cluster::run(server, &format!("CREATE DATABASE {SCHEMA}")).await?;
     for table in TABLES {
         Cluster::run(server, table).await?;
@@ -70,9 +65,7 @@ pub async fn fill(family: Family, server: &Server, bytes: u64) -> Result<u64> {
     while let Some(session) = sessions.join_next().await {
         session.context("a session panicked")??;
     }
-    for statement in safe {
-        Cluster::run(server, statement).await?;
-    }
+    native::flush_commits(server, true).await?;
     Ok(made.load(Ordering::Relaxed))
 }
 

@@ -136,6 +136,17 @@ pub async fn forget_ours(source: &Server) -> Result<()> {
     statements(source, &["SET sql_log_bin=0".to_owned(), drop]).await
 }
 
+/// Whether COMMIT flushes binlog and redo log: not while a binlog is made, which is no part of the
+/// figures; always while something is measured.
+///
+/// # Errors
+/// The server refuses.
+pub async fn flush_commits(server: &Server, flush: bool) -> Result<()> {
+    let (binlog, redo) = if flush { (1, 1) } else { (0, 2) };
+    let redo = format!("SET GLOBAL innodb_flush_log_at_trx_commit={redo}");
+    statements(server, &[format!("SET GLOBAL sync_binlog={binlog}"), redo]).await
+}
+
 /// File and offset of the binlog's end.
 ///
 /// # Errors
