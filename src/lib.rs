@@ -12,6 +12,7 @@ pub mod token;
 
 pub mod binlog;
 pub mod server;
+pub mod doctor;
 pub mod wire;
 
 pub mod tail;

@@ -18,7 +18,7 @@ use wal::{LogPoint, Lsn, Timestamp};
 use super::Parts;
 use super::state::AgentState;
 use crate::config::duration;
-use crate::report::MemberRole;
+use crate::report::{MemberRole, Protection};
 use crate::token::Token;
 
 /// A wait is bounded: a client that went away holds its place no longer.
@@ -61,6 +61,9 @@ pub(super) fn refuse(status: StatusCode, error: impl ToString) -> Response {
 struct Status {
     #[serde(flatten)]
     state: AgentState,
+    /// `None` unless this is the source.
+    protection: Option<Protection>,
+    reasons: Vec<String>,
     cluster: wal::ClusterId,
     incarnation: wal::Incarnation,
     promised: Option<crate::cluster::Shipper>,
@@ -75,8 +78,12 @@ struct Status {
 async fn status(State(parts): State<Parts>) -> Json<Status> {
     let progress = parts.log.progress().borrow().clone();
     let applied = parts.applied.now();
+    let state = parts.shared.now();
+    let (protection, reasons) = state.protection().unzip();
     Json(Status {
-        state: parts.shared.now(),
+        state,
+        protection,
+        reasons: reasons.unwrap_or_default(),
         cluster: parts.log.cluster(),
         incarnation: parts.log.incarnation(),
         promised: progress.promised,
@@ -178,6 +185,10 @@ async fn metrics(State(parts): State<Parts>) -> Response {
     metrics::gauge!("plimsoll_commit_lsn").set(lsn(progress.visible));
     metrics::gauge!("plimsoll_applied_lsn").set(lsn(parts.applied.now().map(|(lsn, _)| lsn)));
     metrics::gauge!("plimsoll_alarms").set(state.alarms.len() as f64);
+    if let Some((protection, _)) = state.protection() {
+        let protected = f64::from(u8::from(protection == Protection::Protected));
+        metrics::gauge!("plimsoll_protected").set(protected);
+    }
     let view = parts.view.borrow().clone();
     for member in view.iter().flat_map(|view| &view.members) {
         let waiting = f64::from(u8::from(state.waiting_for.contains(&member.member)));

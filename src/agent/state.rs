@@ -11,7 +11,7 @@ use wal::{Epoch, Lsn, Timestamp};
 use super::Parts;
 use crate::cluster::MemberName;
 use crate::config::AgentConfig;
-use crate::report::{Mark, MemberRole, Report};
+use crate::report::{Mark, MemberRole, Protection, Report};
 use crate::ship::serve::AppliedPoint;
 
 /// Why something needs a person, by topic: a topic has one alarm at a time.
@@ -22,6 +22,8 @@ pub(super) enum Topic {
     Protection,
     /// The source cannot be shipped.
     Source,
+    /// The source's binlog does not go on as it must.
+    Binlog,
     /// The quorum is not there.
     Quorum,
     /// No timestamps.
@@ -48,6 +50,42 @@ pub(super) struct AgentState {
     pub serving: bool,
     /// At the source: the last binlog position that was acknowledged.
     pub acknowledged: Option<String>,
+    /// At the source: what is known of its COMMITs' protection.
+    #[serde(skip)]
+    pub shield: Shield,
+}
+
+/// What stands between a COMMIT and a return without the quorum (I3), in this reign.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Shield {
+    /// We are attached as the semi-synchronous replica.
+    pub attached: bool,
+    /// The guard has looked at the server.
+    pub looked: bool,
+    /// What the guard found.
+    pub reasons: Vec<String>,
+}
+
+impl AgentState {
+    /// Whether COMMITs at this member's server depend on the quorum alone, and why not; `None` where
+    /// it takes no writes.
+    pub fn protection(&self) -> Option<(Protection, Vec<String>)> {
+        if self.role != MemberRole::Source {
+            return None;
+        }
+        let Shield { attached, looked, reasons } = &self.shield;
+        let mut reasons = reasons.clone();
+        if !attached {
+            let text =
+                "the agent is not attached to the server as its semi-synchronous replica yet";
+            reasons.insert(0, format!("{text}: {}", self.phase));
+        } else if !looked {
+            reasons.push("the guard has not looked at the server yet".to_owned());
+        }
+        let protection =
+            if reasons.is_empty() { Protection::Protected } else { Protection::Unprotected };
+        Some((protection, reasons))
+    }
 }
 
 /// A released record of the present reign.
@@ -78,6 +116,7 @@ impl Shared {
             released: None,
             serving: false,
             acknowledged: None,
+            shield: Shield::default(),
         }))
     }
 
@@ -107,6 +146,11 @@ impl Shared {
             state.role = role;
             state.phase = phase;
         });
+    }
+
+    /// Changes what is known of the source's protection.
+    pub fn protect(&self, change: impl FnOnce(&mut Shield)) {
+        self.change(|state| change(&mut state.shield));
     }
 
     /// Raises or clears the alarm of a topic; said in the log once, at each change.
@@ -188,6 +232,7 @@ fn report(parts: &Parts) -> Report {
     if progress.no_room {
         alarms.push("the disk of the log is full: make room, it goes on by itself".to_owned());
     }
+    let (protection, reasons) = state.protection().unzip();
     Report {
         role: state.role,
         shipper: progress.promised,
@@ -200,5 +245,7 @@ fn report(parts: &Parts) -> Report {
         waiting_for: state.waiting_for,
         state: state.phase,
         alarms,
+        protection,
+        reasons: reasons.unwrap_or_default(),
     }
 }

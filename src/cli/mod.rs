@@ -10,6 +10,7 @@
 mod adopt;
 mod api;
 mod config;
+mod doctor;
 mod log;
 mod member;
 mod role;
@@ -42,6 +43,8 @@ enum Command {
     Timestamp(role::Args),
     /// Run a whole cluster on this machine, with real servers, until interrupted.
     Playground(playground::Args),
+    /// Check whether a server is as the cluster needs it.
+    Doctor(doctor::Args),
     /// Show the cluster.
     Status(status::Args),
     /// Say where a restored replica stands.
@@ -63,6 +66,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Agent(args) => role::run(args, Config::into_agent, agent::run),
         Command::Coordinator(args) => role::run(args, Config::into_coordinator, coordinator::run),
         Command::Playground(args) => playground::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Status(args) => status::run(args),
         Command::Adopt(args) => adopt::run(args),
         Command::Member(args) => member::run(args),

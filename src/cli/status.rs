@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::api::{Api, CoordinatorAddress};
 use crate::cluster::AckWhen;
 use crate::coordinator::{MemberStatus, Status};
+use crate::report::Protection;
 
 /// How often `--watch` looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -120,6 +121,11 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
     let rule = if status.rule.is_empty() { "not in force yet" } else { &status.rule };
     facts.push(("rule", format!("{rule}; {ack}")));
     facts.push(("committed", number(status.commit_lsn)));
+    let protection = match status.protection {
+        Protection::Protected => "protected".to_owned(),
+        Protection::Unprotected => format!("UNPROTECTED: {}", status.reasons.join(". ")),
+    };
+    facts.push(("protection", protection));
     if !status.waiting_for.is_empty() {
         facts.push(("waiting for", status.waiting_for.join(", ")));
     }
@@ -163,7 +169,7 @@ fn number(value: Option<u64>) -> String {
 }
 
 /// Texts come over the network: nothing in them may steer the terminal or break the columns.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect()
 }
 
@@ -208,6 +214,8 @@ mod tests {
             epoch: Some(7),
             shipper: Some("s1".to_owned()),
             complete: true,
+            protection: Protection::Unprotected,
+            reasons: vec!["semi-sync is off".to_owned()],
             source: "s1".to_owned(),
             rule: "2 of s1, s2, s3 flushed (1 may be lost, 1 may be away)".to_owned(),
             generation: Some(1),
@@ -235,6 +243,7 @@ source       s1
 epoch        7
 rule         2 of s1, s2, s3 flushed (1 may be lost, 1 may be away); COMMIT returns when committed
 committed    1000
+protection   UNPROTECTED: semi-sync is off
 waiting for  s3
 
 MEMBER  ROLE     STANDING  WRITTEN  FLUSHED  APPLIED  LAG  SINCE  SERVER          STATE
