@@ -18,6 +18,8 @@ pub(super) struct Setting {
     pub running: Option<Role>,
     /// It must be right after a restart too.
     pub kept: bool,
+    /// What MySQL takes where no option says anything; MariaDB tells that itself.
+    pub mysql_default: Option<&'static str>,
     pub at_source: AtSource,
 }
 
@@ -77,6 +79,7 @@ const DEMANDED: Setting = Setting {
     mend: How::Set,
     running: None,
     kept: true,
+    mysql_default: None,
     at_source: AtSource::Demanded,
 };
 
@@ -94,6 +97,7 @@ pub(super) const SETTINGS: [Setting; 16] = [
         names: &["binlog_format"],
         right: Right::OneOf(&["ROW"]),
         wanted: "ROW",
+        mysql_default: Some("ROW"),
         why: "statements may do something else on a replica; clients that are connected keep the old \
               value: renew their connections",
         ..DEMANDED
@@ -102,6 +106,7 @@ pub(super) const SETTINGS: [Setting; 16] = [
         names: &["binlog_row_image"],
         right: Right::OneOf(&["FULL", "FULL_NODUP"]),
         wanted: "FULL",
+        mysql_default: Some("FULL"),
         why: "rows cannot be verified nor undone without their full images; clients that are \
               connected keep the old value: renew their connections",
         ..DEMANDED
@@ -110,6 +115,7 @@ pub(super) const SETTINGS: [Setting; 16] = [
         names: &["binlog_row_metadata"],
         right: Right::OneOf(&["FULL"]),
         wanted: "FULL",
+        mysql_default: Some("MINIMAL"),
         verdict: Verdict::Warning,
         why: "rows in the log carry no column names, so only a reader that has the schema of their \
               moment understands them",
@@ -120,6 +126,7 @@ pub(super) const SETTINGS: [Setting; 16] = [
         names: &["binlog_checksum"],
         right: Right::OneOf(&["CRC32"]),
         wanted: "CRC32",
+        mysql_default: Some("CRC32"),
         why: "damage on the way could not be seen, nor a resume position verified",
         ..DEMANDED
     },
@@ -127,6 +134,7 @@ pub(super) const SETTINGS: [Setting; 16] = [
         names: &["sync_binlog"],
         right: Right::OneOf(&["1"]),
         wanted: "1",
+        mysql_default: Some("1"),
         why: "a power failure loses the binlog's tail, and with it acknowledged transactions here",
         ..DEMANDED
     },
@@ -134,6 +142,7 @@ pub(super) const SETTINGS: [Setting; 16] = [
         names: &["innodb_flush_log_at_trx_commit"],
         right: Right::OneOf(&["1"]),
         wanted: "1",
+        mysql_default: Some("1"),
         why: "after a power failure the binlog has transactions that the engine lost",
         ..DEMANDED
     },
@@ -168,6 +177,7 @@ pub(super) const SETTINGS: [Setting; 16] = [
     },
     Setting {
         names: &["binlog_order_commits"],
+        mysql_default: Some("ON"),
         verdict: Verdict::Warning,
         why: "transactions become visible at the source in another order than on the replicas",
         at_source: AtSource::Told,
@@ -187,6 +197,7 @@ pub(super) const SETTINGS: [Setting; 16] = [
     },
     Setting {
         names: &["read_only"],
+        mysql_default: Some("OFF"),
         why: "a server takes writes from its start until its agent comes, and nobody makes them \
               durable; the agent opens the source by itself",
         running: Some(Role::Replica),
@@ -195,6 +206,7 @@ pub(super) const SETTINGS: [Setting; 16] = [
     },
     Setting {
         names: &["super_read_only"],
+        mysql_default: Some("OFF"),
         right: Right::OneOf(&["OFF"]),
         wanted: "OFF",
         why: "it refuses the statements by which the agent applies rows (read_only does not)",

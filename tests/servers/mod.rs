@@ -3,6 +3,7 @@
 mod adopt;
 mod appliers;
 mod connections;
+mod doctor;
 mod kills;
 mod path;
 mod playground;

@@ -29,6 +29,9 @@ fn one(setting: &Setting, facts: &Facts) -> Option<Finding> {
     if counts && !setting.right.holds(value) {
         return Some(running(setting, name, value, facts.family));
     }
+    if !counts && !setting.kept {
+        return None;
+    }
     let after = facts.after_restart.get(name).filter(|_| setting.kept);
     Some(match after {
         Some(AfterRestart::Value(after)) if !setting.right.holds(after) => {

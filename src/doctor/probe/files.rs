@@ -26,11 +26,12 @@ impl OptionFiles {
         OptionFiles { values: None }
     }
 
-    /// The value that they give a variable.
-    pub fn value(&self, name: &str) -> Option<String> {
-        match self.values.as_ref()?.get(name)? {
-            Said::Once(value) => Some(value.clone()),
-            Said::Differently => None,
+    /// The value that they give a variable, or else `default`; `None` if that cannot be known.
+    pub fn value(&self, name: &str, default: Option<&str>) -> Option<String> {
+        match self.values.as_ref()?.get(name) {
+            Some(Said::Once(value)) => Some(value.clone()),
+            Some(Said::Differently) => None,
+            None => default.map(str::to_owned),
         }
     }
 }
@@ -109,10 +110,10 @@ mod tests {
                              log-bin\n[mysqld_safe]\nread_only=OFF\n[mariadb-10.11]\nsync_binlog=1 # so\n\
                              [mariadb-dump]\nsync_binlog=0\n",
         ]);
-        assert_eq!(found.value("read_only").as_deref(), Some("ON"));
-        assert_eq!(found.value("log_bin").as_deref(), Some("ON"));
-        assert_eq!(found.value("sync_binlog").as_deref(), Some("1"));
-        assert_eq!(found.value("binlog_format"), None);
+        assert_eq!(found.value("read_only", None).as_deref(), Some("ON"));
+        assert_eq!(found.value("log_bin", None).as_deref(), Some("ON"));
+        assert_eq!(found.value("sync_binlog", None).as_deref(), Some("1"));
+        assert_eq!(found.value("binlog_format", Some("MIXED")).as_deref(), Some("MIXED"));
     }
 
     #[test]
@@ -121,13 +122,13 @@ mod tests {
             "[mysqld]\nread_only=1\nsync_binlog=1",
             "[server]\nread_only=0\nsync_binlog=1",
         ]);
-        assert_eq!(found.value("read_only"), None);
-        assert_eq!(found.value("sync_binlog").as_deref(), Some("1"));
+        assert_eq!(found.value("read_only", Some("OFF")), None);
+        assert_eq!(found.value("sync_binlog", None).as_deref(), Some("1"));
     }
 
     #[test]
     fn a_file_that_cannot_be_read_says_nothing() {
         let found = read(["/nowhere/my.cnf".to_owned()].into_iter());
-        assert_eq!(found.value("read_only"), None);
+        assert_eq!(found.value("read_only", Some("OFF")), None);
     }
 }

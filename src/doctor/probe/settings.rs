@@ -28,14 +28,16 @@ pub(super) async fn after_restart(
         false => files::OptionFiles::unseen(),
     };
     let kept = SETTINGS.iter().filter(|setting| setting.kept);
-    let known = kept.filter_map(|setting| variables.first(setting.names));
+    let known = kept.filter_map(|setting| Some((setting, variables.first(setting.names)?)));
     Ok(known
-        .filter_map(|(name, running)| {
+        .filter_map(|(setting, (name, running))| {
             let origin = origins.get(name)?;
             let after = match persisted.get(name) {
                 Some(value) => AfterRestart::Value(value.clone()),
                 None if !origin.at_run_time => AfterRestart::Value(running.to_owned()),
-                None => files.value(name).map_or(AfterRestart::Unknown, AfterRestart::Value),
+                None => files
+                    .value(name, origin.default.as_deref().or(setting.mysql_default))
+                    .map_or(AfterRestart::Unknown, AfterRestart::Value),
             };
             Some((name.to_owned(), after))
         })
@@ -45,18 +47,20 @@ pub(super) async fn after_restart(
 struct Origin {
     at_run_time: bool,
     file: Option<String>,
+    /// What it is where no option says anything.
+    default: Option<String>,
 }
 
 /// By lower-case name. Older servers that do not tell give none.
 async fn origins(session: &mut Session) -> Result<BTreeMap<String, Origin>, Error> {
     let (sql, run_time) = match session.family() {
         Family::Mysql => (
-            "SELECT VARIABLE_NAME, VARIABLE_SOURCE, VARIABLE_PATH \
+            "SELECT VARIABLE_NAME, VARIABLE_SOURCE, VARIABLE_PATH, NULL \
              FROM performance_schema.variables_info",
             "DYNAMIC",
         ),
         Family::Mariadb => (
-            "SELECT VARIABLE_NAME, GLOBAL_VALUE_ORIGIN, GLOBAL_VALUE_PATH \
+            "SELECT VARIABLE_NAME, GLOBAL_VALUE_ORIGIN, GLOBAL_VALUE_PATH, DEFAULT_VALUE \
              FROM information_schema.SYSTEM_VARIABLES",
             "SQL",
         ),
@@ -71,7 +75,8 @@ async fn origins(session: &mut Session) -> Result<BTreeMap<String, Origin>, Erro
         .iter()
         .map(|row| {
             let file = Some(text(row, 2)).filter(|path| !path.is_empty());
-            let origin = Origin { at_run_time: text(row, 1) == run_time, file };
+            let default = Some(text(row, 3)).filter(|value| !value.is_empty());
+            let origin = Origin { at_run_time: text(row, 1) == run_time, file, default };
             (text(row, 0).to_ascii_lowercase(), origin)
         })
         .collect())
