@@ -72,8 +72,8 @@ pub struct Inventory {
     pub privileged_events: Listing,
     /// Accounts, besides ours and the server's own, whom `read_only` does not stop.
     pub writers: Listing,
-    /// Native replication that runs at this server: where from.
-    pub native_sources: Listing,
+    /// Native replication that runs at this server: where from. `None`: we may not ask.
+    pub native_sources: Option<Listing>,
 }
 
 /// Our account and what it may.

@@ -1,44 +1,8 @@
 //! Runs what mends a server, and writes what belongs into its option file.
 
+use super::Error;
 use super::finding::{Finding, Mend};
-use crate::cluster::ErrorClass;
-use crate::server::{self, SemiSync, Session, Variables};
-
-/// Why a server was not mended.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A COMMIT waits for an ACK.
-    #[error(
-        "{waiting} COMMITs wait for the quorum at this server: some settings cannot be changed \
-         meanwhile without letting them go; bring the quorum back first, then try again"
-    )]
-    Waiting {
-        /// How many.
-        waiting: u64,
-    },
-    /// The server refused a statement.
-    #[error("{statement}: {source}")]
-    Refused {
-        /// What was run.
-        statement: String,
-        /// What the server says.
-        #[source]
-        source: server::Error,
-    },
-    /// The server could not be asked.
-    #[error(transparent)]
-    Server(#[from] server::Error),
-}
-
-impl Error {
-    /// What a supervisor would do about it.
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Error::Waiting { .. } => ErrorClass::Retry,
-            Error::Refused { source, .. } | Error::Server(source) => source.class(),
-        }
-    }
-}
+use crate::server::{SemiSync, Session, Variables};
 
 /// Every statement that `--fix` would run, in order.
 pub fn statements(findings: &[Finding]) -> Vec<&str> {

@@ -14,6 +14,7 @@
 //! Does not: decide what an agent does about a finding.
 
 mod checks;
+mod error;
 mod facts;
 mod finding;
 mod fix;
@@ -24,9 +25,10 @@ mod settings;
 mod tests;
 
 pub use checks::{Examined, all, members, quick};
+pub use error::Error;
 pub use facts::{Account, AfterRestart, Facts, Inventory, Listing, Reader, Role};
 pub use finding::{Finding, Mend, Verdict, sound};
-pub use fix::{Error, option_file, run, statements};
+pub use fix::{option_file, run, statements};
 pub use probe::{facts, inventory};
 
 use crate::server::{Family, Variables};

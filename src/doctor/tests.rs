@@ -186,7 +186,8 @@ fn account(privileges: &[&str]) -> Inventory {
     let global = privileges.iter().map(|name| (*name).to_owned()).collect();
     let account =
         Account { grantee: "'p'@'h'".into(), global, schema: Vec::new(), grant_option: false };
-    Inventory { account, fallback_port: Some(4000), ..Inventory::default() }
+    let native_sources = Some(Listing::default());
+    Inventory { account, fallback_port: Some(4000), native_sources, ..Inventory::default() }
 }
 
 const LEAST: &[&str] = &[
@@ -225,6 +226,9 @@ fn a_replica_repeats_everything_and_may_grant() {
     set(&mut facts, "event_scheduler", "OFF");
     let found = not_good(all(&facts, &account(LEAST)));
     assert_eq!(found.len(), 1, "{found:#?}");
+    let native = Some(Listing::of(vec!["old-master".to_owned()]));
+    let told = not_good(all(&facts, &Inventory { native_sources: native, ..account(LEAST) }));
+    assert!(told.iter().any(|finding| finding.what.contains("old-master")), "{told:#?}");
     for privilege in ["BINLOG REPLAY", "SET USER", "ALTER ROUTINE", "GRANT OPTION"] {
         assert!(found[0].what.contains(privilege), "{privilege}: {}", found[0].what);
     }

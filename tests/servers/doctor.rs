@@ -109,10 +109,7 @@ async fn each_wrong_setting_is_named_and_mended(family: Family) -> Result<()> {
     for (name, value, _) in &wrong {
         sql::run(&server, &[&format!("SET GLOBAL {name}={value}")]).await?;
     }
-    let (code, named) = {
-        let (code, text) = run(&play, &["s2"], &["--role", "replica", "--json"]).await?;
-        (code, text)
-    };
+    let (code, named) = run(&play, &["s2"], &["--role", "replica", "--json"]).await?;
     ensure!(code == 1, "exit {code}");
     let report: Value = serde_json::from_str(&named)?;
     let findings = report["servers"][0]["findings"].as_array().context("no findings")?;
@@ -355,6 +352,8 @@ async fn a_foreign_acker_is_unprotected_until_it_is_gone(family: Family) -> Resu
     let topics: Vec<&str> = told.iter().map(|(topic, ..)| &**topic).collect();
     ensure!(code == 1 && topics == ["semi_sync", "other_readers"], "exit {code}: {told:#?}");
     sql::run(&native, &[stop]).await?;
+    // The source notices that it is gone when it has something to send.
+    sql::run(&source, &["CREATE DATABASE g"]).await?;
     protected(&source, SOON).await?;
     play.end().await
 }
