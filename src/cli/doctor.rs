@@ -159,12 +159,13 @@ async fn fix(args: &Args, report: &Report, config: &Config) -> anyhow::Result<()
         for statement in &statements {
             writeln!(out, "    {statement};")?;
         }
-        if args.yes || confirmed(member)? {
-            let mut session = Session::connect(server, PATIENCE).await?;
-            doctor::run(&mut session, &statements).await?;
-            session.close().await;
-            writeln!(out, "{member}: done")?;
+        if !args.yes && !confirmed(member)? {
+            return Ok(());
         }
+        let mut session = Session::connect(server, PATIENCE).await?;
+        doctor::run(&mut session, &statements).await?;
+        session.close().await;
+        writeln!(out, "{member}: done")?;
     }
     if let Some(text) = doctor::option_file(&report.findings) {
         let folder = config.path.parent().unwrap_or(Path::new(""));

@@ -4,8 +4,10 @@ use metrics::{Unit, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use super::status::{MemberStatus, Status};
+use crate::report::Protection;
 
 const HEALTHY: &str = "plimsoll_cluster_healthy";
+const PROTECTED: &str = "plimsoll_cluster_protected";
 const EPOCH: &str = "plimsoll_cluster_epoch";
 const EPOCH_COMPLETE: &str = "plimsoll_cluster_epoch_complete";
 const COMMIT_LSN: &str = "plimsoll_cluster_commit_lsn";
@@ -45,6 +47,7 @@ impl Metrics {
 
 fn describe() {
     describe_gauge!(HEALTHY, "1 if commits can go on");
+    describe_gauge!(PROTECTED, "1 if a COMMIT returns only when the quorum has it");
     describe_gauge!(EPOCH, "The last epoch granted");
     describe_gauge!(EPOCH_COMPLETE, "1 if that epoch's start is known to be committed");
     describe_gauge!(COMMIT_LSN, "The highest commit point reported");
@@ -63,6 +66,7 @@ fn describe() {
 
 fn set(status: &Status) {
     gauge!(HEALTHY).set(flag(status.healthy));
+    gauge!(PROTECTED).set(flag(status.protection == Protection::Protected));
     gauge!(EPOCH).set(status.epoch.unwrap_or(0));
     gauge!(EPOCH_COMPLETE).set(flag(status.complete));
     gauge!(COMMIT_LSN).set(number(status.commit_lsn));
