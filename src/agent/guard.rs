@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::protection::{Look, Memory};
 use super::state::{Shared, Topic};
 use crate::config::ServerConfig;
+use crate::explain::{Code, Coded};
 use crate::server::{Error, Session, Variables};
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -45,7 +46,8 @@ impl Guard {
             let Err(error) = self.look(&shared).await else { continue };
             tracing::debug!(error = %error, "the guard's session was lost");
             let text = format!("the server does not answer the guard: {error}");
-            shared.protect(|shield| shield.reasons = vec![text]);
+            let unknown = Coded::new(Code::UNPROTECTED_UNKNOWN, text);
+            shared.protect(|shield| shield.reasons = vec![unknown]);
             let anew = tokio::select! {
                 () = stop.cancelled() => return self,
                 anew = Session::connect(&server, CONNECT) => anew,
@@ -69,9 +71,7 @@ impl Guard {
             now: Instant::now(),
         });
         metrics::counter!("plimsoll_unacknowledged_commits_total").increment(told.passed);
-        let alarm =
-            (!told.reasons.is_empty()).then(|| format!("unprotected: {}", told.reasons.join(". ")));
-        shared.alarm(Topic::Protection, alarm);
+        shared.alarm(Topic::Protection, alarm(&told.reasons));
         shared.alarm(Topic::Binlog, told.stuck);
         shared.protect(|shield| {
             shield.looked = true;
@@ -79,4 +79,11 @@ impl Guard {
         });
         Ok(())
     }
+}
+
+/// All reasons in one alarm, under the code of the first.
+fn alarm(reasons: &[Coded]) -> Option<Coded> {
+    let texts: Vec<&str> = reasons.iter().map(|reason| &*reason.text).collect();
+    let text = texts.join(". ");
+    reasons.first().map(|first| Coded::new(first.code, text).of("unprotected"))
 }

@@ -6,6 +6,7 @@ use wal::Lsn;
 
 use crate::binlog::GtidSet;
 use crate::doctor;
+use crate::explain::{Code, Coded};
 use crate::server::{Family, SemiSync, Variables};
 
 /// So long a COMMIT that returned without an ACK is told of at least: nobody looks each second.
@@ -30,9 +31,9 @@ pub(super) struct Look<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
     /// Why COMMITs do not depend on our quorum alone.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Coded>,
     /// Why COMMITs wait although the quorum is there.
-    pub stuck: Option<String>,
+    pub stuck: Option<Coded>,
     /// COMMITs that have returned without an ACK since the last look.
     pub passed: u64,
 }
@@ -61,18 +62,17 @@ impl Memory {
             told.passed = self.count(now.passed, look.now);
         }
         if let Some((_, commits)) = self.grew {
-            told.reasons.push(format!(
+            let text = format!(
                 "{commits} COMMITs returned without our acknowledgement (a KILL, or semi-sync was off): \
                  they are shipped like the others, but until then stand on the source's disk alone"
-            ));
+            );
+            told.reasons.push(Coded::new(Code::UNPROTECTED_PASSED, text));
         }
         if self.was_reset(look.family, look.variables) {
-            told.reasons.push(
-                "the server's binlog was RESET under the agent: what is written now is in no log, and \
-                 COMMITs wait; stop the clients, end the server with SIGKILL, and rebuild it from a \
-                 replica's backup"
-                    .to_owned(),
-            );
+            let text = "the server's binlog was RESET under the agent: what is written now is in no \
+                        log, and COMMITs wait; stop the clients, end the server with SIGKILL, and \
+                        rebuild it from a replica's backup";
+            told.reasons.push(Coded::new(Code::UNPROTECTED_RESET, text));
         }
         told.stuck = self.stuck(semi_sync.map_or(0, |now| now.waiting), look);
         told
@@ -107,7 +107,7 @@ impl Memory {
         false
     }
 
-    fn stuck(&mut self, waiting: u64, look: &Look) -> Option<String> {
+    fn stuck(&mut self, waiting: u64, look: &Look) -> Option<Coded> {
         let acknowledged = look.acknowledged.map(str::to_owned);
         if waiting == 0 {
             self.waits = None;
@@ -118,12 +118,12 @@ impl Memory {
                 let long = look.now.duration_since(*since) >= STUCK;
                 let quorum = look.released > *released;
                 (long && quorum).then(|| {
-                    format!(
+                    let text = format!(
                         "{waiting} COMMITs wait at the server, but it sends nothing that could be \
                          acknowledged, and the quorum is there: was its binlog RESET, or does a large \
-                         transaction come slowly? Look at the server's binlog; a RESET one must be \
-                         rebuilt from a replica's backup"
-                    )
+                         transaction come slowly?"
+                    );
+                    Coded::new(Code::COMMITS_STUCK, text)
                 })
             }
             _ => {
@@ -217,11 +217,11 @@ mod tests {
             ("binlog_checksum", "NONE", "CRC32"),
         ] {
             let mut rig = Rig::new();
-            assert_eq!(rig.look(0, "bin.1:4", 5).reasons, [""; 0], "{name}");
+            assert_eq!(rig.look(0, "bin.1:4", 5).reasons, [], "{name}");
             rig.set(name, bad);
             assert_eq!(rig.look(1, "bin.1:4", 6).reasons.len(), 1, "{name}");
             rig.set(name, good);
-            assert_eq!(rig.look(2, "bin.1:4", 7).reasons, [""; 0], "{name}");
+            assert_eq!(rig.look(2, "bin.1:4", 7).reasons, [], "{name}");
         }
     }
 
@@ -232,7 +232,7 @@ mod tests {
         rig.set("rpl_semi_sync_master_no_tx", "5");
         let told = rig.look(1, "bin.1:4", 6);
         assert_eq!(told.passed, 2);
-        assert!(told.reasons[0].starts_with("2 COMMITs returned"), "{told:?}");
+        assert!(told.reasons[0].text.starts_with("2 COMMITs returned"), "{told:?}");
         assert_eq!(rig.look(2, "bin.1:4", 7).reasons.len(), 1);
         assert_eq!(rig.look(40, "bin.1:4", 8), Told::default());
         // A restarted server counts from 0.
@@ -246,7 +246,7 @@ mod tests {
             let mut rig = Rig::new();
             rig.look(0, "bin.1:4", 5);
             rig.set("gtid_binlog_pos", now);
-            assert!(rig.look(1, "bin.1:4", 6).reasons[0].contains("RESET"), "{now}");
+            assert!(rig.look(1, "bin.1:4", 6).reasons[0].text.contains("RESET"), "{now}");
             // It stays so until what was there is there again.
             assert_eq!(rig.look(2, "bin.1:4", 7).reasons.len(), 1, "{now}");
         }

@@ -11,6 +11,7 @@ use wal::{Epoch, Lsn, Timestamp};
 use super::Parts;
 use crate::cluster::MemberName;
 use crate::config::AgentConfig;
+use crate::explain::{Code, Coded};
 use crate::report::{Mark, MemberRole, Protection, Report};
 use crate::ship::serve::AppliedPoint;
 
@@ -39,7 +40,7 @@ pub(super) struct AgentState {
     pub role: MemberRole,
     /// One short phrase.
     pub phase: String,
-    pub alarms: BTreeMap<Topic, String>,
+    pub alarms: BTreeMap<Topic, Coded>,
     /// Members that the quorum waits for, while a commit waits.
     pub waiting_for: Vec<MemberName>,
     /// Members whose connection is not in order.
@@ -63,13 +64,13 @@ pub(super) struct Shield {
     /// The guard has looked at the server.
     pub looked: bool,
     /// What the guard found.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Coded>,
 }
 
 impl AgentState {
     /// Whether COMMITs at this member's server depend on the quorum alone, and why not; `None` where
     /// it takes no writes.
-    pub fn protection(&self) -> Option<(Protection, Vec<String>)> {
+    pub fn protection(&self) -> Option<(Protection, Vec<Coded>)> {
         if self.role != MemberRole::Source {
             return None;
         }
@@ -78,9 +79,11 @@ impl AgentState {
         if !attached {
             let text =
                 "the agent is not attached to the server as its semi-synchronous replica yet";
-            reasons.insert(0, format!("{text}: {}", self.phase));
+            let text = format!("{text}: {}", self.phase);
+            reasons.insert(0, Coded::new(Code::UNPROTECTED_UNKNOWN, text));
         } else if !looked {
-            reasons.push("the guard has not looked at the server yet".to_owned());
+            let text = "the guard has not looked at the server yet";
+            reasons.push(Coded::new(Code::UNPROTECTED_UNKNOWN, text));
         }
         let protection =
             if reasons.is_empty() { Protection::Protected } else { Protection::Unprotected };
@@ -154,15 +157,15 @@ impl Shared {
     }
 
     /// Raises or clears the alarm of a topic; said in the log once, at each change.
-    pub fn alarm(&self, topic: Topic, text: Option<String>) {
+    pub fn alarm(&self, topic: Topic, alarm: Option<Coded>) {
         self.change(|state| {
-            if state.alarms.get(&topic) == text.as_ref() {
+            if state.alarms.get(&topic) == alarm.as_ref() {
                 return;
             }
-            match text {
-                Some(text) => {
-                    tracing::error!(topic = ?topic, reason = text, "alarm");
-                    state.alarms.insert(topic, text);
+            match alarm {
+                Some(alarm) => {
+                    tracing::error!(code = %alarm.code, topic = ?topic, reason = alarm.text, "alarm");
+                    state.alarms.insert(topic, alarm);
                 }
                 None => {
                     tracing::info!(topic = ?topic, "alarm is over");
@@ -228,9 +231,10 @@ fn report(parts: &Parts) -> Report {
         None => progress.visible.map(|lsn| Mark { lsn, timestamp: None }),
     };
     let matched = progress.visible.and_then(|lsn| parts.log.reader().point_at(lsn).ok().flatten());
-    let mut alarms: Vec<String> = state.alarms.values().cloned().collect();
+    let mut alarms: Vec<Coded> = state.alarms.values().cloned().collect();
     if progress.no_room {
-        alarms.push("the disk of the log is full: make room, it goes on by itself".to_owned());
+        let text = "the disk of the log is full: make room, it goes on by itself";
+        alarms.push(Coded::new(Code::DISK_FULL, text));
     }
     let (protection, reasons) = state.protection().unzip();
     Report {

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::api::{Api, CoordinatorAddress};
+use super::failure::coded;
 use crate::cluster::AckWhen;
 use crate::coordinator::{MemberStatus, Status};
+use crate::explain::{Code, Coded};
 use crate::report::Protection;
 
 /// How often `--watch` looks.
@@ -50,7 +52,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         match shown {
             Ok(text) => writeln!(out, "{}", text.trim_end())?,
-            Err(error) => writeln!(out, "{}", super::explain(&error))?,
+            Err(error) => {
+                let Coded { code, text } = coded(&error, Code::SYSTEM);
+                writeln!(out, "{code} {text}")?;
+            }
         }
         out.flush()?;
         drop(out);
@@ -80,7 +85,7 @@ fn render(status: &Status, colours: bool) -> String {
     let _ = writeln!(out, "cluster {}: {on}{state}{off}", clean(&status.name));
     let (on, off) = paint(RED);
     for alarm in &status.alarms {
-        let _ = writeln!(out, "  {on}ALARM{off} {}", clean(alarm));
+        let _ = writeln!(out, "  {on}ALARM {}{off} {}", alarm.code, clean(&alarm.text));
     }
     let _ = writeln!(out);
     for (label, text) in facts(status) {
@@ -123,7 +128,12 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
     facts.push(("committed", number(status.commit_lsn)));
     let protection = match status.protection {
         Protection::Protected => "protected".to_owned(),
-        Protection::Unprotected => format!("UNPROTECTED: {}", status.reasons.join(". ")),
+        Protection::Unprotected => {
+            let reasons = status.reasons.iter();
+            let reasons: Vec<String> =
+                reasons.map(|reason| format!("{} {}", reason.code, reason.text)).collect();
+            format!("UNPROTECTED: {}", reasons.join(". "))
+        }
     };
     facts.push(("protection", protection));
     if !status.waiting_for.is_empty() {
@@ -215,7 +225,7 @@ mod tests {
             shipper: Some("s1".to_owned()),
             complete: true,
             protection: Protection::Unprotected,
-            reasons: vec!["semi-sync is off".to_owned()],
+            reasons: vec![Coded::new(Code::UNPROTECTED_OFF, "semi-sync is off")],
             source: "s1".to_owned(),
             rule: "2 of s1, s2, s3 flushed (1 may be lost, 1 may be away)".to_owned(),
             generation: Some(1),
@@ -224,7 +234,7 @@ mod tests {
             commit_lsn: Some(1000),
             commit_timestamp: None,
             waiting_for: vec!["s3".to_owned()],
-            alarms: vec!["s3: \x1b[2Jgone".to_owned()],
+            alarms: vec![Coded::new(Code::MEMBER_AWAY, "s3: \x1b[2Jgone")],
             members: vec![
                 member("s1", "source", Some(1000)),
                 member("s2", "replica", Some(20)),
@@ -237,13 +247,13 @@ mod tests {
     fn a_table_that_a_person_reads() {
         let expected = "\
 cluster orders: NOT HEALTHY
-  ALARM s3: ?[2Jgone
+  ALARM PLM710 s3: ?[2Jgone
 
 source       s1
 epoch        7
 rule         2 of s1, s2, s3 flushed (1 may be lost, 1 may be away); COMMIT returns when committed
 committed    1000
-protection   UNPROTECTED: semi-sync is off
+protection   UNPROTECTED: PLM220 semi-sync is off
 waiting for  s3
 
 MEMBER  ROLE     STANDING  WRITTEN  FLUSHED  APPLIED  LAG  SINCE  SERVER          STATE

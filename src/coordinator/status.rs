@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::board::Board;
 use super::picture::Picture;
 use crate::cluster::AckWhen;
+use crate::explain::{Code, Coded};
 use crate::quorum::rule;
 use crate::report::Protection;
 
@@ -28,7 +29,7 @@ pub struct Status {
     /// Whether a COMMIT at the source returns only when the quorum has it, as the source's agent says.
     pub protection: Protection,
     /// Why it does not, or why that is not known; one sentence each, with the way out.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Coded>,
     /// The last epoch granted.
     pub epoch: Option<u32>,
     /// The member it was granted to.
@@ -51,8 +52,8 @@ pub struct Status {
     pub commit_timestamp: Option<u64>,
     /// For whom commits, an epoch or the bootstrap wait.
     pub waiting_for: Vec<String>,
-    /// What a person must look at, one sentence each.
-    pub alarms: Vec<String>,
+    /// What a person must look at, the worst first, each with its code.
+    pub alarms: Vec<Coded>,
     /// All members, in the configuration's order.
     pub members: Vec<MemberStatus>,
 }
@@ -93,7 +94,7 @@ pub struct MemberStatus {
     /// Its server answers and may serve reads.
     pub serving: bool,
     /// Its own alarms.
-    pub alarms: Vec<String>,
+    pub alarms: Vec<Coded>,
     /// Age of its newest report, milliseconds.
     pub report_age_ms: Option<u64>,
 }
@@ -105,7 +106,8 @@ pub struct ServerStatus {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// `mysql` or `mariadb`, once known.
+    /// `mysql` or `mariadb`; left out while the agent has not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
 }
 
@@ -150,7 +152,7 @@ pub fn status(name: &str, picture: &Picture, board: &Board, now: Instant) -> Sta
 }
 
 /// As the source's agent says, while it says something.
-fn protection(picture: &Picture, board: &Board, now: Instant) -> (Protection, Vec<String>) {
+fn protection(picture: &Picture, board: &Board, now: Instant) -> (Protection, Vec<Coded>) {
     let source = &picture.state.source;
     let entry = board.member(source).filter(|entry| entry.live(now));
     let report = entry.and_then(|entry| entry.report.as_ref()).map(|(_, report)| report);
@@ -158,7 +160,7 @@ fn protection(picture: &Picture, board: &Board, now: Instant) -> (Protection, Ve
         Some(said) => said,
         None => {
             let why = format!("the agent of the source {source} does not report");
-            (Protection::Unprotected, vec![why])
+            (Protection::Unprotected, vec![Coded::new(Code::UNPROTECTED_UNKNOWN, why)])
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Why a server was not mended.
 
 use crate::cluster::ErrorClass;
+use crate::explain::Code;
 use crate::server;
 
 /// Why a server was not mended.
@@ -35,6 +36,14 @@ impl Error {
         match self {
             Error::Waiting { .. } => ErrorClass::Retry,
             Error::Refused { source, .. } | Error::Server(source) => source.class(),
+        }
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Waiting { .. } => Code::COMMITS_WAIT_MEANWHILE,
+            Error::Refused { source, .. } | Error::Server(source) => source.code(),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::explain::Code;
+
 /// How a server stands in one respect. In the order of what a person looks at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -56,6 +58,9 @@ impl fmt::Display for Mend {
 pub struct Finding {
     /// The variable or the matter, one word.
     pub topic: &'static str,
+    /// The page that says more of it, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
     /// How it stands.
     pub verdict: Verdict,
     /// What was found, and why that matters.
@@ -73,7 +78,7 @@ impl Finding {
     /// Without anything to mend.
     pub fn new(topic: &'static str, verdict: Verdict, what: impl Into<String>) -> Finding {
         let what = what.into();
-        Finding { topic, verdict, what, mend: None, option: None, refuses: false }
+        Finding { topic, code: None, verdict, what, mend: None, option: None, refuses: false }
     }
 
     /// As it must be.
@@ -92,6 +97,13 @@ impl Finding {
     #[must_use]
     pub fn by_hand(mut self, text: impl Into<String>) -> Finding {
         self.mend = Some(Mend::ByHand(text.into()));
+        self
+    }
+
+    /// With its page.
+    #[must_use]
+    pub fn code(mut self, code: Code) -> Finding {
+        self.code = Some(code);
         self
     }
 

@@ -31,13 +31,15 @@ pub use finding::{Finding, Mend, Verdict, sound};
 pub use fix::{option_file, run, statements};
 pub use probe::{facts, inventory};
 
+use crate::explain::{Code, Coded};
 use crate::server::{Family, Variables};
 
 /// Why the COMMITs of a source that runs do not depend on our quorum alone (I3): one sentence each,
 /// with the way out; empty if they do. From its global variables and semi-sync counters.
-pub fn unprotected(family: Family, variables: &Variables, status: &Variables) -> Vec<String> {
+pub fn unprotected(family: Family, variables: &Variables, status: &Variables) -> Vec<Coded> {
     let mut found = checks::demanded(family, variables);
     found.extend(checks::semi_sync(variables, status, 1));
     let wrong = found.iter().filter(|finding| finding.verdict <= Verdict::Wrong);
-    wrong.map(Finding::sentence).collect()
+    let code = |finding: &Finding| finding.code.unwrap_or(Code::UNPROTECTED_SETTING);
+    wrong.map(|finding| Coded::new(code(finding), finding.sentence())).collect()
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn, Timestamp};
 
 use crate::cluster::{AckWhen, Grant, MemberName, QuorumConfig, Shipper};
+use crate::explain::{Code, Coded};
 
 /// Agent to coordinator: [`Request`].
 pub const REQUEST: u8 = 64;
@@ -80,6 +81,8 @@ pub enum Reply {
     Noted,
     /// Not now, and why. Asking again later may be answered otherwise.
     Refused {
+        /// Its page.
+        code: Code,
         /// For a person.
         reason: String,
     },
@@ -198,6 +201,8 @@ pub enum Standing {
     Joining,
     /// It does not (I16). It is shipped to like the others, so that it can be counted in later.
     Excluded {
+        /// Its page.
+        code: Code,
         /// For a person, with the way out.
         reason: String,
     },
@@ -250,13 +255,13 @@ pub struct Report {
     /// One short phrase: `shipping`, `following s1`, `waiting for an epoch`, `applier stopped`.
     pub state: String,
     /// What a person must look at, one sentence each, with the way out.
-    pub alarms: Vec<String>,
+    pub alarms: Vec<Coded>,
     /// At the source: whether its COMMITs depend on the quorum alone.
     #[serde(default)]
     pub protection: Option<Protection>,
     /// Why they do not.
     #[serde(default)]
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Coded>,
 }
 
 /// Whether a COMMIT at the source returns only when the quorum has it (I3).

@@ -352,9 +352,12 @@ async fn a_foreign_acker_is_unprotected_until_it_is_gone(family: Family) -> Resu
     let topics: Vec<&str> = told.iter().map(|(topic, ..)| &**topic).collect();
     ensure!(code == 1 && topics == ["semi_sync", "other_readers"], "exit {code}: {told:#?}");
     sql::run(&native, &[stop]).await?;
-    // The source notices that it is gone when it has something to send.
-    sql::run(&source, &["CREATE DATABASE g"]).await?;
-    protected(&source, SOON).await?;
+    // MySQL notices that it is gone when it has something to send.
+    wait::until("the source is protected again", SOON, async || {
+        sql::run(&source, &["CREATE DATABASE IF NOT EXISTS g"]).await?;
+        protected(&source, Duration::from_secs(1)).await
+    })
+    .await?;
     play.end().await
 }
 

@@ -67,8 +67,8 @@ const APPLY: [Need; 5] = [
     need(MARIADB, "make objects of other definers", &["SET USER"]),
 ];
 
-/// More than any part of us uses.
-const NEVER_USED: [&str; 2] = ["FILE", "SHUTDOWN"];
+/// More than any part of us uses. (FILE lets MariaDB name its option files to us.)
+const NEVER_USED: [&str; 1] = ["SHUTDOWN"];
 
 const fn need(family: Option<Family>, what: &'static str, any_of: &'static [&'static str]) -> Need {
     Need { family, what, any_of }

@@ -2,6 +2,7 @@
 
 use super::super::facts::{Facts, Reader};
 use super::super::finding::{Finding, Verdict};
+use crate::explain::Code;
 use crate::server::{SemiSync, Variables};
 
 /// Whether COMMITs wait, and for us alone. `own_clients`: how many acknowledging replicas are ours.
@@ -13,7 +14,7 @@ pub(in super::super) fn semi_sync(
     let topic = "semi_sync";
     let Some(now) = SemiSync::of(variables, status) else {
         let what = "the server has no semi-sync plugin: COMMITs return without the quorum";
-        let wrong = Finding::new(topic, Verdict::Wrong, what);
+        let wrong = Finding::new(topic, Verdict::Wrong, what).code(Code::UNPROTECTED_NO_PLUGIN);
         return Some(wrong.by_hand("restart the agent: it installs the plugin"));
     };
     let own = own_clients;
@@ -24,13 +25,16 @@ pub(in super::super) fn semi_sync(
     if !now.enabled {
         let what = "semi-sync is off: COMMITs return without the quorum";
         let set = format!("SET GLOBAL {}=ON", now.switch);
-        return Some(Finding::new(topic, Verdict::Wrong, what).run([set]));
+        return Some(
+            Finding::new(topic, Verdict::Wrong, what).code(Code::UNPROTECTED_OFF).run([set]),
+        );
     }
     if !now.active {
         let what = "the server has fallen back to asynchronous replication: COMMITs return without the \
                     quorum";
         let way_out = "set its semi-sync timeout to 4294967295 and restart the agent";
-        return Some(Finding::new(topic, Verdict::Wrong, what).by_hand(way_out));
+        let wrong = Finding::new(topic, Verdict::Wrong, what).code(Code::UNPROTECTED_FALLEN_BACK);
+        return Some(wrong.by_hand(way_out));
     }
     if now.clients > own.max(1) {
         let what = format!(
@@ -40,8 +44,10 @@ pub(in super::super) fn semi_sync(
         );
         let way_out = "at the other replicas, switch semi-sync off and restart the I/O thread: SET \
                        GLOBAL rpl_semi_sync_slave_enabled=0 (MySQL: rpl_semi_sync_replica_enabled), \
-                       STOP REPLICA IO_THREAD, START REPLICA IO_THREAD";
-        return Some(Finding::new(topic, Verdict::Wrong, what).by_hand(way_out).refusing());
+                       STOP REPLICA IO_THREAD, START REPLICA IO_THREAD; MySQL notices with \
+                       its next transactions";
+        let wrong = Finding::new(topic, Verdict::Wrong, what).code(Code::UNPROTECTED_FOREIGN_ACK);
+        return Some(wrong.by_hand(way_out).refusing());
     }
     Some(Finding::good(topic, "COMMIT waits, and nobody but us acknowledges"))
 }

@@ -36,9 +36,13 @@ impl OptionFiles {
     }
 }
 
-/// Reads the files that the server has named as the origin of some value.
+/// Reads the files that the server has named as the origin of some value. MariaDB names none to an
+/// account without FILE: then nothing is known.
 pub(super) fn read(paths: impl Iterator<Item = String>) -> OptionFiles {
     let paths: BTreeSet<String> = paths.collect();
+    if paths.is_empty() {
+        return OptionFiles::unseen();
+    }
     let texts: Option<Vec<String>> = paths.iter().map(|path| text(path)).collect();
     OptionFiles { values: texts.map(|texts| values(&texts)) }
 }

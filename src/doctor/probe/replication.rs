@@ -21,7 +21,7 @@ pub(super) async fn native_sources(session: &mut Session) -> Result<Option<Listi
     };
     let rows = match session.rows(sql).await {
         Ok(rows) => rows,
-        Err(error) if error.code() == Some(ACCESS_DENIED) => return Ok(None),
+        Err(error) if error.number() == Some(ACCESS_DENIED) => return Ok(None),
         Err(error) => return Err(error),
     };
     // MariaDB: an applier that stands still has no state (column 1).

@@ -68,7 +68,7 @@ async fn origins(session: &mut Session) -> Result<BTreeMap<String, Origin>, Erro
     let rows = match session.rows(sql).await {
         Ok(rows) => rows,
         // The account may not, or the server has no such table.
-        Err(error) if error.code().is_some() => Vec::new(),
+        Err(error) if error.number().is_some() => Vec::new(),
         Err(error) => return Err(error),
     };
     Ok(rows
@@ -89,7 +89,7 @@ async fn persisted(session: &mut Session) -> Result<BTreeMap<String, String>, Er
             let pair = |row| (text(row, 0).to_ascii_lowercase(), text(row, 1));
             Ok(rows.iter().map(pair).collect())
         }
-        Err(error) if error.code().is_some() => Ok(BTreeMap::new()),
+        Err(error) if error.number().is_some() => Ok(BTreeMap::new()),
         Err(error) => Err(error),
     }
 }
