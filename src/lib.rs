@@ -15,6 +15,7 @@ pub mod token;
 
 pub mod binlog;
 pub mod server;
+pub mod doctor;
 pub mod wire;
 pub mod http;
 pub mod renewal;

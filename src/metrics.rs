@@ -26,6 +26,8 @@ pub const LAG: &str = "plimsoll_lag_seconds";
 pub const SERVING: &str = "plimsoll_serving";
 /// At the source: 1 if COMMITs depend on our quorum alone.
 pub const PROTECTED: &str = "plimsoll_protected";
+/// At the source: COMMITs that returned without our ACK.
+pub const UNACKNOWLEDGED_COMMITS: &str = "plimsoll_unacknowledged_commits_total";
 /// How many alarms there are.
 pub const ALARMS: &str = "plimsoll_alarms";
 /// 1 while there is one, by `topic`.
@@ -42,6 +44,8 @@ pub const CERTIFICATE_EXPIRY: &str = "plimsoll_certificate_expiry_seconds";
 
 /// 1 if commits can go on.
 pub const CLUSTER_HEALTHY: &str = "plimsoll_cluster_healthy";
+/// 1 if a COMMIT returns only when the quorum has it.
+pub const CLUSTER_PROTECTED: &str = "plimsoll_cluster_protected";
 /// The last epoch granted.
 pub const CLUSTER_EPOCH: &str = "plimsoll_cluster_epoch";
 /// 1 if that epoch's start is known to be committed.

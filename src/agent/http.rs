@@ -19,9 +19,9 @@ use super::Parts;
 use super::state::AgentState;
 use crate::certificate::CertificateStatus;
 use crate::config::duration;
-use crate::explain::Code;
+use crate::explain::{Code, Coded};
 use crate::http::{BoundedListener, Door};
-use crate::report::MemberRole;
+use crate::report::{MemberRole, Protection};
 use crate::token::Token;
 use crate::wire;
 
@@ -71,6 +71,9 @@ pub(super) fn refuse(status: StatusCode, code: Code, error: impl ToString) -> Re
 struct Status {
     #[serde(flatten)]
     state: AgentState,
+    /// `None` unless this is the source.
+    protection: Option<Protection>,
+    reasons: Vec<Coded>,
     cluster: wal::ClusterId,
     incarnation: wal::Incarnation,
     promised: Option<crate::cluster::Shipper>,
@@ -86,8 +89,12 @@ struct Status {
 async fn status(State(parts): State<Parts>) -> Json<Status> {
     let progress = parts.log.progress().borrow().clone();
     let applied = parts.applied.now();
+    let state = parts.shared.now();
+    let (protection, reasons) = state.protection().unzip();
     Json(Status {
-        state: parts.shared.now(),
+        state,
+        protection,
+        reasons: reasons.unwrap_or_default(),
         cluster: parts.log.cluster(),
         incarnation: parts.log.incarnation(),
         promised: progress.promised,

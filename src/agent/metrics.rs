@@ -8,7 +8,7 @@ use wal::{LogPoint, Lsn};
 use super::Parts;
 use super::state::{AgentState, Topic};
 use crate::metrics as names;
-use crate::report::MemberRole;
+use crate::report::{MemberRole, Protection};
 
 pub(super) async fn metrics(State(parts): State<Parts>) -> Response {
     let state = parts.shared.now();
@@ -36,9 +36,8 @@ fn set_log(parts: &Parts) {
 
 fn set_state(parts: &Parts, state: &AgentState) {
     gauge!(names::SERVING).set(flag(state.serving));
-    if state.role == MemberRole::Source {
-        let unprotected = state.alarms.contains_key(&Topic::Protection);
-        gauge!(names::PROTECTED).set(flag(!unprotected));
+    if let Some((protection, _)) = state.protection() {
+        gauge!(names::PROTECTED).set(flag(protection == Protection::Protected));
     }
     if state.role == MemberRole::Replica
         && let Some(lag) = super::throttle::lag(parts)

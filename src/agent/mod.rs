@@ -18,6 +18,7 @@ mod http;
 mod member;
 mod metrics;
 mod opener;
+mod protection;
 mod reign;
 mod replica;
 mod resume;

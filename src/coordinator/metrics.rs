@@ -6,6 +6,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use super::status::{MemberStatus, Status};
 use crate::certificate::CertificateStatus;
 use crate::metrics as names;
+use crate::report::Protection;
 
 /// A recorder of this coordinator's own; nothing is installed globally.
 pub(super) struct Metrics {
@@ -32,6 +33,8 @@ impl Metrics {
 
 fn describe() {
     describe_gauge!(names::CLUSTER_HEALTHY, "1 if commits can go on");
+    let protected = "1 if a COMMIT returns only when the quorum has it";
+    describe_gauge!(names::CLUSTER_PROTECTED, protected);
     describe_gauge!(names::CLUSTER_EPOCH, "The last epoch granted");
     describe_gauge!(
         names::CLUSTER_EPOCH_COMPLETE,
@@ -59,6 +62,7 @@ fn describe() {
 
 fn set(status: &Status) {
     gauge!(names::CLUSTER_HEALTHY).set(flag(status.healthy));
+    gauge!(names::CLUSTER_PROTECTED).set(flag(status.protection == Protection::Protected));
     gauge!(names::CLUSTER_EPOCH).set(status.epoch.unwrap_or(0));
     gauge!(names::CLUSTER_EPOCH_COMPLETE).set(flag(status.complete));
     gauge!(names::CLUSTER_COMMIT_LSN).set(number(status.commit_lsn));

@@ -315,6 +315,7 @@ async fn silence_shows_within_seconds_and_says_for_whom_commits_wait() {
     assert_eq!(code, 200);
     for line in [
         "plimsoll_cluster_healthy 0",
+        "plimsoll_cluster_protected 0",
         "plimsoll_cluster_epoch 1",
         "plimsoll_member_live{member=\"s1\"} 1",
         "plimsoll_member_live{member=\"s2\"} 0",
