@@ -166,6 +166,8 @@ impl Walk<'_> {
                         .into(),
                 });
             }
+            // The second half of a two-phase ALTER is the statement; this one changes nothing.
+            QueryRole::Other if !self.takes_statement() && query.session()?.announces_alter() => {}
             _ if self.takes_statement() => self.found.statement = Some(event.clone()),
             _ => {
                 let head = &query.text[..query.text.len().min(80)];
@@ -211,8 +213,13 @@ impl Walk<'_> {
 
 /// An XA id as the servers write it in their statements, in lower case.
 fn xid(xa: &XaPrepare) -> String {
+    xid_text(&xa.gtrid, &xa.bqual, u64::from(xa.format_id))
+}
+
+/// The same, from an id's parts.
+pub fn xid_text(global: &[u8], branch: &[u8], format: u64) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("x'{}',x'{}',{}", hex(&xa.gtrid), hex(&xa.bqual), xa.format_id)
+    format!("x'{}',x'{}',{format}", hex(global), hex(branch))
 }
 
 /// The id in `XA COMMIT X'6964',X'',1`.

@@ -1,6 +1,6 @@
 //! The session of a QUERY event.
 
-use super::Error;
+use super::{Error, MariadbGtidEvent};
 use super::reader::Reader;
 
 /// `character_set_client`, `collation_connection`, `collation_server`, as collation ids.
@@ -68,6 +68,12 @@ pub struct StatusVars<'a> {
 const TOO_MANY_DATABASES: u8 = 254;
 
 impl<'a> StatusVars<'a> {
+    /// As [`super::MariadbGtidEvent::announces_alter`], said again with the statement.
+    pub fn announces_alter(&self) -> bool {
+        let bits = MariadbGtidEvent::EXTRA_START_ALTER | MariadbGtidEvent::EXTRA_ROLLBACK_ALTER;
+        self.mariadb_gtid_flags.is_some_and(|flags| flags & u16::from(bits) != 0)
+    }
+
     /// From their bytes in a QUERY event.
     ///
     /// # Errors

@@ -66,10 +66,11 @@ pub fn options(layout: &Layout, server: &Server, installation: &Installation) ->
         ServerFamily::Mysql => (MYSQL, "admin-port"),
     };
     format!(
-        "[mysqld]\n{needs}\ndatadir={data}\nserver-id={number}\nport={port}\n\
+        "[mysqld]\n{needs}\ndatadir={data}\ntmpdir={temporary}\nserver-id={number}\nport={port}\n\
          {fallback}={fallback_port}\n{COMMON}{family}",
         needs = installation.needs.join("\n"),
         data = layout.home(&server.name).display(),
+        temporary = layout.temporary(server).display(),
         number = server.number,
         port = server.port,
         fallback_port = server.fallback_port,

@@ -62,8 +62,9 @@ const DEMANDS: [Demand; 9] = [
     Demand {
         names: &["binlog_row_image"],
         right: &["FULL", "FULL_NODUP"],
-        severity: Severity::Fatal,
-        why: "rows cannot be verified nor undone without their full images",
+        severity: Severity::Warning,
+        why: "rows are applied from partial images too, but what a rejoining source has to undo \
+              needs full ones",
         way_out: "set binlog_row_image=FULL, then renew the clients' connections",
     },
     Demand {
@@ -196,7 +197,7 @@ mod tests {
         for (name, value, severity) in [
             ("log_bin", "OFF", Severity::Fatal),
             ("binlog_format", "MIXED", Severity::Fatal),
-            ("binlog_row_image", "MINIMAL", Severity::Fatal),
+            ("binlog_row_image", "MINIMAL", Severity::Warning),
             ("binlog_checksum", "NONE", Severity::Fatal),
             ("sync_binlog", "0", Severity::Fatal),
             ("innodb_flush_log_at_trx_commit", "2", Severity::Fatal),
