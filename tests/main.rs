@@ -7,4 +7,5 @@
 mod support;
 
 mod command_line;
+mod coverage;
 mod servers;

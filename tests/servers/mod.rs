@@ -3,6 +3,7 @@
 mod adopt;
 mod appliers;
 mod connections;
+mod coverage;
 mod kills;
 mod path;
 mod playground;
