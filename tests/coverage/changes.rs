@@ -171,8 +171,8 @@ pub const CASES: &[Case] = &[
         &[
             "CREATE TABLE t (a INT, b VARCHAR(20) CHARACTER SET utf8mb4)",
             "INSERT INTO t VALUES (1, 'x'), (2, '\u{1F6A2}'), (3, NULL)",
-            "SELECT * FROM t INTO OUTFILE 'plimsoll_rows.txt'",
-            "LOAD DATA INFILE 'plimsoll_rows.txt' INTO TABLE t",
+            "SELECT * FROM t INTO OUTFILE '../plimsoll_rows.txt'",
+            "LOAD DATA INFILE '../plimsoll_rows.txt' INTO TABLE t",
         ],
     ),
     Case::applied(

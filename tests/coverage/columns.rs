@@ -58,7 +58,7 @@ pub const COLUMNS: &[Column] = &[
     both(17, "TIMESTAMP"),
     both(18, "DATETIME"),
     both(19, "TIME"),
-    mysql(20, "array of a multi-valued index"),
+    never(20, "array of a multi-valued index", "MySQL 9.7 does not log it: an index of JSON"),
     mariadb(140, "BLOB, TEXT compressed"),
     mariadb(141, "VARCHAR, VARBINARY compressed"),
     mysql(242, "VECTOR"),

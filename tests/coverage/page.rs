@@ -37,6 +37,8 @@ Native replication has them too; they are the servers' own.
 
 - MySQL 9.7.4: `REPLACE` of a row that other rows reference with `ON DELETE CASCADE` leaves those rows at the source, and a replica
   (ours and a native one) deletes them. Seen with `innodb_native_foreign_keys=OFF`, its default.
+- MariaDB 10.11 does not log a `GRANT` that fails at one of several accounts, but has done it for those before. (What a failing
+  `DROP USER` or `DROP TABLE` of several has done is logged, and applied.)
 - MariaDB: cascades of foreign keys are not in the binlog; each replica carries them out itself.
 - `CHECKSUM TABLE` differs between servers with the same rows where a table has a VIRTUAL column (MariaDB 10.11) or an index on an
   expression (MySQL 9.7).

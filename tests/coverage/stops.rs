@@ -40,9 +40,9 @@ pub const CASES: &[Case] = &[
             "CREATE TABLE f (a TEXT)",
             "INSERT INTO f VALUES (REPEAT('x', 60000)), (REPEAT('y', 60000)), (REPEAT('z', 60000))",
             "INSERT INTO f SELECT x.a FROM f x, f y",
-            "SELECT * FROM f INTO OUTFILE 'plimsoll_large.txt'",
+            "SELECT * FROM f INTO OUTFILE '../plimsoll_large.txt'",
             "SET SESSION binlog_format = 'STATEMENT'",
-            "LOAD DATA INFILE 'plimsoll_large.txt' INTO TABLE t",
+            "LOAD DATA INFILE '../plimsoll_large.txt' INTO TABLE t",
         ],
     )
     .events(&[E::BEGIN_LOAD_QUERY, E::APPEND_BLOCK, E::EXECUTE_LOAD_QUERY]),

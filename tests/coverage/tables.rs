@@ -56,7 +56,7 @@ pub const CASES: &[Case] = &[
         &[
             "CREATE USER c_u1@localhost IDENTIFIED BY 'x', c_u2",
             "GRANT SELECT, INSERT ON *.* TO c_u1@localhost, c_u2",
-            "-- fails 1133: GRANT SELECT ON c_x.* TO c_u2, c_nosuch@localhost",
+            "-- fails 1133: GRANT SELECT ON c_x.* TO c_nosuch@localhost",
             "SET PASSWORD FOR c_u2 = PASSWORD('zz')",
             "ALTER USER c_u2 ACCOUNT LOCK",
             "RENAME USER c_u2 TO c_u3",

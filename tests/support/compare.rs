@@ -126,8 +126,9 @@ async fn checksum(conn: &mut Conn, table: &str, hidden: bool) -> Result<Option<u
         .query(format!(
             "SELECT CONCAT('`', column_name, '`'), extra LIKE '%VIRTUAL%' \
              FROM information_schema.columns \
-             WHERE CONCAT('`', table_schema, '`.`', table_name, '`') = '{table}' \
-             ORDER BY ordinal_position"
+             WHERE CONCAT('`', table_schema, '`.`', table_name, '`') = '{}' \
+             ORDER BY ordinal_position",
+            table.replace('\'', "''")
         ))
         .await?;
     let copied = hidden || stored.iter().any(|(_, is_virtual)| *is_virtual);
