@@ -1,7 +1,7 @@
 //! The session of a QUERY event.
 
-use super::{Error, MariadbGtidEvent};
 use super::reader::Reader;
+use super::{Error, MariadbGtidEvent};
 
 /// `character_set_client`, `collation_connection`, `collation_server`, as collation ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,12 +5,16 @@ use plimsoll::binlog::EventKind as E;
 use super::case::{BOTH, Case, MARIADB, MYSQL};
 
 pub const CASES: &[Case] = &[
-    Case::applied(
-        "INSERT, UPDATE, DELETE, REPLACE",
-        MARIADB,
-        DML,
-    )
-    .events(&[E::MARIADB_GTID, E::TABLE_MAP, E::WRITE_ROWS_V1, E::UPDATE_ROWS_V1, E::DELETE_ROWS_V1, E::XID, E::ANNOTATE_ROWS, E::QUERY]),
+    Case::applied("INSERT, UPDATE, DELETE, REPLACE", MARIADB, DML).events(&[
+        E::MARIADB_GTID,
+        E::TABLE_MAP,
+        E::WRITE_ROWS_V1,
+        E::UPDATE_ROWS_V1,
+        E::DELETE_ROWS_V1,
+        E::XID,
+        E::ANNOTATE_ROWS,
+        E::QUERY,
+    ]),
     Case::applied("INSERT, UPDATE, DELETE, REPLACE ", MYSQL, DML).events(&[
         E::GTID,
         E::QUERY,
@@ -189,12 +193,12 @@ pub const CASES: &[Case] = &[
             "DROP TABLE y, u",
         ],
     ),
-    Case::applied(
-        "Files of the binlog",
-        MARIADB,
-        ROTATES,
-    )
-    .events(&[E::ROTATE, E::FORMAT_DESCRIPTION, E::GTID_LIST, E::BINLOG_CHECKPOINT]),
+    Case::applied("Files of the binlog", MARIADB, ROTATES).events(&[
+        E::ROTATE,
+        E::FORMAT_DESCRIPTION,
+        E::GTID_LIST,
+        E::BINLOG_CHECKPOINT,
+    ]),
     Case::applied("Files of the binlog ", MYSQL, ROTATES).events(&[
         E::ROTATE,
         E::FORMAT_DESCRIPTION,

@@ -60,7 +60,9 @@ pub fn ran_on(family: Family, version: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     if !super::writes() {
-        println!("{VERSIONS} does not name {line} yet: PLIMSOLL_COVERAGE=write cargo test coverage");
+        println!(
+            "{VERSIONS} does not name {line} yet: PLIMSOLL_COVERAGE=write cargo test coverage"
+        );
         return Ok(());
     }
     let lines: BTreeSet<&str> = text.lines().chain([line.as_str()]).collect();
@@ -103,7 +105,9 @@ fn render() -> String {
     let columns = format!("MariaDB {mariadb} | MySQL {mysql}");
     let mut page = String::from(HEAD);
     let mut line = |text: String| writeln!(page, "{text}").expect("a String");
-    line(format!("\n## Event types\n\n| event | number | {columns} | shown by |\n|---|---|---|---|---|"));
+    line(format!(
+        "\n## Event types\n\n| event | number | {columns} | shown by |\n|---|---|---|---|---|"
+    ));
     for row in ROWS {
         let foreign = row.mariadb == Fate::Never && row.mysql == Fate::Never;
         let shown = shown_by(|case| case.events.contains(&row.kind), row.elsewhere);
@@ -159,5 +163,8 @@ fn the_page_is_the_table() {
         std::fs::write(project(PAGE), &rendered).expect("the page can be written");
     }
     let page = std::fs::read_to_string(project(PAGE)).unwrap_or_default();
-    assert!(page == rendered, "{PAGE} is not what the table says: PLIMSOLL_COVERAGE=write cargo test coverage");
+    assert!(
+        page == rendered,
+        "{PAGE} is not what the table says: PLIMSOLL_COVERAGE=write cargo test coverage"
+    );
 }

@@ -4,6 +4,8 @@ mod adopt;
 mod appliers;
 mod connections;
 mod coverage;
+mod hostile;
+mod kill_loop;
 mod kills;
 mod path;
 mod playground;

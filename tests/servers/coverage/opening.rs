@@ -8,8 +8,7 @@ use wal::LogReader;
 
 use crate::support::playground::Server;
 use crate::support::{
-    Context, Family, Playground, Result, Signal, compare, ensure, on_both_families, sql,
-    wait,
+    Context, Family, Playground, Result, Signal, compare, ensure, on_both_families, sql, wait,
 };
 
 on_both_families!(
@@ -80,7 +79,8 @@ async fn parked_transactions_are_prepared_before_opening(family: Family) -> Resu
     sql::run(&replica, &["SET GLOBAL read_only = 0", "XA COMMIT 'held', 'b', 5"]).await?;
     let rows: Vec<(u32, u32)> = sql::rows(&replica, "SELECT id, v FROM x.t ORDER BY id").await?;
     ensure!(rows == [(1, 7), (2, 2)], "{rows:?}");
-    let (kinds, log) = (binlog_kinds(&play, &replica, family).await?, "both phases are in its binlog");
+    let (kinds, log) =
+        (binlog_kinds(&play, &replica, family).await?, "both phases are in its binlog");
     ensure!(kinds.contains("XA COMMIT") && kinds.contains("XA START"), "{log}: {kinds}");
     drop(play);
     Ok(())

@@ -18,7 +18,11 @@ async fn an_orderly_restart(family: Family) -> Result<()> {
     let source = play.source()?;
     sql::run(
         &source,
-        &["CREATE DATABASE r", "CREATE TABLE r.t (id INT PRIMARY KEY)", "INSERT INTO r.t VALUES (1)"],
+        &[
+            "CREATE DATABASE r",
+            "CREATE TABLE r.t (id INT PRIMARY KEY)",
+            "INSERT INTO r.t VALUES (1)",
+        ],
     )
     .await?;
     let end = sql::binlog_end(&source, family).await?;

@@ -9,9 +9,7 @@ use super::observe::Seen;
 use crate::coverage::events::{Fate, ROWS};
 use crate::coverage::{Case, Outcome, page};
 use crate::support::playground::{PLIMSOLL, Server};
-use crate::support::{
-    Context, Family, Playground, Result, bail, compare, ensure, http, sql, wait,
-};
+use crate::support::{Context, Family, Playground, Result, bail, compare, ensure, http, sql, wait};
 
 const SOON: Duration = Duration::from_secs(40);
 
