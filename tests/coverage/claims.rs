@@ -81,10 +81,6 @@ fn each_case_has_a_database_of_its_own() {
 #[test]
 fn refused_by_name() {
     for row in ROWS.iter().filter(|row| row.elsewhere == "refused_by_name") {
-        // They have a body of a layout of their own; `tests/corpus` has them from the server's source.
-        if row.kind.is_rows() {
-            continue;
-        }
         for inside in [true, false] {
             let name = row.kind.to_string();
             match pushed(row.kind, inside) {

@@ -112,8 +112,8 @@ pub const ROWS: &[Row] = {
         row(EventKind::WRITE_ROWS_COMPRESSED_V1, Applied, Never),
         row(EventKind::UPDATE_ROWS_COMPRESSED_V1, Applied, Never),
         row(EventKind::DELETE_ROWS_COMPRESSED_V1, Applied, Never),
-        foreign(EventKind::WRITE_ROWS_COMPRESSED),
-        foreign(EventKind::UPDATE_ROWS_COMPRESSED),
-        foreign(EventKind::DELETE_ROWS_COMPRESSED),
+        row(EventKind::WRITE_ROWS_COMPRESSED, Never, Never),
+        row(EventKind::UPDATE_ROWS_COMPRESSED, Never, Never),
+        row(EventKind::DELETE_ROWS_COMPRESSED, Never, Never),
     ]
 };

@@ -25,7 +25,7 @@ source, row by row and by the server's own `CHECKSUM TABLE`. Do not edit it: `PL
 | stops | the replicas' appliers stop with this in their alarm; nothing of it and nothing after it is applied; the source's COMMITs go on |
 | stops the stream | the source's agent stops with this in its alarm, and COMMITs wait |
 | – | a server of this family does not write it |
-| refused | no supported server writes it; the stream would stop with its position and name |
+| refused | no supported server writes it; the stream, or the replicas, would stop with its position and name |
 
 Whether a session has switched something is told from its events, never from global variables.
 ";
@@ -109,7 +109,7 @@ fn render() -> String {
         "\n## Event types\n\n| event | number | {columns} | shown by |\n|---|---|---|---|---|"
     ));
     for row in ROWS {
-        let foreign = row.mariadb == Fate::Never && row.mysql == Fate::Never;
+        let foreign = row.elsewhere == "refused_by_name";
         let shown = shown_by(|case| case.events.contains(&row.kind), row.elsewhere);
         line(format!(
             "| {} | {} | {} | {} | {shown} |",
