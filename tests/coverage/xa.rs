@@ -27,7 +27,7 @@ pub const CASES: &[Case] = &[
             "XA PREPARE 'c_two', 'branch', 77",
             "-- new session",
             "INSERT INTO t VALUES (100)",
-            "CREATE TABLE between (a INT)",
+            "CREATE TABLE meanwhile (a INT)",
             "XA COMMIT 'c_two', 'branch', 77",
         ],
     )
