@@ -46,7 +46,7 @@ const fn row(kind: EventKind, mariadb: Fate, mysql: Fate) -> Row {
     Row { kind, mariadb, mysql, elsewhere: "" }
 }
 
-const STATEMENT: Fate = Fate::Stops("logged a change as a statement");
+const STATEMENT: Fate = Fate::Stops("PLM503");
 
 /// Of servers of old, of Group Replication, or of nobody; `tests` has each made, and refused.
 const fn foreign(kind: EventKind) -> Row {

@@ -22,7 +22,7 @@ source, row by row and by the server's own `CHECKSUM TABLE`. Do not edit it: `PL
 | applied | the replicas have it, exactly |
 | passed whole | it is in the log as it came (and in what reads the log); a replica's server needs nothing of it |
 | checked | it steers the stream and changes no data; its content and checksum are verified |
-| stops | the replicas' appliers stop with this in their alarm; nothing of it and nothing after it is applied; the source's COMMITs go on |
+| stops | the replicas' appliers stop with this code (`plimsoll explain CODE`) or server error in their alarm; nothing of it and nothing after it is applied; the source's COMMITs go on |
 | stops the stream | the source's agent stops with this in its alarm, and COMMITs wait |
 | – | a server of this family does not write it |
 | refused | no supported server writes it; the stream, or the replicas, would stop with its position and name |
@@ -81,8 +81,8 @@ fn word(fate: Fate, foreign: bool) -> String {
         Fate::Applied => "applied".to_owned(),
         Fate::Whole => "passed whole".to_owned(),
         Fate::Checked => "checked".to_owned(),
-        Fate::Stops(alarm) => format!("stops: “{alarm}”"),
-        Fate::StopsStream(alarm) => format!("stops the stream: “{alarm}”"),
+        Fate::Stops(alarm) => format!("stops: {alarm}"),
+        Fate::StopsStream(alarm) => format!("stops the stream: PLM301, “{alarm}”"),
         Fate::Never if foreign => "refused".to_owned(),
         Fate::Never => "–".to_owned(),
     }
@@ -140,7 +140,7 @@ fn render() -> String {
             let on: Vec<&str> = case.on.iter().map(|family| name_of(*family)).collect();
             let outcome = match case.outcome {
                 Outcome::Applied => "applied".to_owned(),
-                Outcome::Stops(alarm) => format!("stops: “{alarm}”"),
+                Outcome::Stops(alarm) => format!("stops: {alarm}"),
             };
             let name = case.name.trim();
             line(format!("| {name} | {} | {outcome} | {} |", on.join(", "), case.remark));

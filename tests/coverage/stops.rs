@@ -4,7 +4,7 @@ use plimsoll::binlog::EventKind as E;
 
 use super::case::{BOTH, Case, MARIADB};
 
-const STATEMENT: &str = "logged a change as a statement";
+const STATEMENT: &str = "PLM503";
 
 pub const CASES: &[Case] = &[
     Case::stops(
