@@ -31,6 +31,23 @@ pub(super) enum Topic {
     Applier,
 }
 
+impl Topic {
+    /// All, for metrics.
+    pub const ALL: [Topic; 5] =
+        [Topic::Protection, Topic::Source, Topic::Quorum, Topic::Timestamps, Topic::Applier];
+
+    /// As in `/v1/status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Topic::Protection => "protection",
+            Topic::Source => "source",
+            Topic::Quorum => "quorum",
+            Topic::Timestamps => "timestamps",
+            Topic::Applier => "applier",
+        }
+    }
+}
+
 /// The state of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct AgentState {
@@ -190,6 +207,7 @@ fn report(parts: &Parts) -> Report {
         let text = "the disk of the log is full: make room, it goes on by itself";
         alarms.push(Coded::new(Code::DISK_FULL, text));
     }
+    alarms.extend(parts.doors.warnings());
     Report {
         role: state.role,
         shipper: progress.promised,

@@ -33,7 +33,7 @@ pub struct Args {
 /// # Errors
 /// The coordinator does not answer, or standard output is closed.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let api = Api::new(args.coordinator);
+    let api = Api::new(args.coordinator)?;
     let terminal = std::io::stdout().is_terminal();
     loop {
         let shown = if args.json { api.get("/v1/status") } else { table(&api, terminal) };
@@ -222,6 +222,7 @@ mod tests {
             commit_timestamp: None,
             waiting_for: vec!["s3".to_owned()],
             alarms: vec![Coded::new(Code::MEMBER_AWAY, "s3: \x1b[2Jgone")],
+            certificates: Vec::new(),
             members: vec![
                 member("s1", "source", Some(1000)),
                 member("s2", "replica", Some(20)),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::board::Board;
 use super::picture::Picture;
+use crate::certificate::CertificateStatus;
 use crate::cluster::AckWhen;
 use crate::explain::Coded;
 use crate::quorum::rule;
@@ -49,6 +50,9 @@ pub struct Status {
     pub waiting_for: Vec<String>,
     /// What a person must look at, the worst first, each with its code.
     pub alarms: Vec<Coded>,
+    /// The coordinator's own certificates; an agent's `/v1/status` shows the agent's.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
     /// All members, in the configuration's order.
     pub members: Vec<MemberStatus>,
 }
@@ -139,6 +143,7 @@ pub fn status(name: &str, picture: &Picture, board: &Board, now: Instant) -> Sta
         commit_timestamp: commit.and_then(|mark| mark.timestamp).map(wal::Timestamp::bits),
         waiting_for: found.waiting_for,
         alarms: found.alarms,
+        certificates: Vec::new(),
         members,
     }
 }

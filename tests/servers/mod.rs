@@ -1,6 +1,7 @@
 //! Tests against real servers of both families.
 
 mod adopt;
+mod alerts;
 mod appliers;
 mod connections;
 mod coverage;
@@ -12,6 +13,8 @@ mod playground;
 mod refusals;
 mod replica_binlog;
 mod resume;
+mod rotation;
 mod tail;
+mod throttle;
 mod tokens;
 mod waits;
