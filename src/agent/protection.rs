@@ -213,7 +213,6 @@ mod tests {
             ("sync_binlog", "0", "1"),
             ("innodb_flush_log_at_trx_commit", "2", "1"),
             ("binlog_format", "MIXED", "ROW"),
-            ("binlog_row_image", "MINIMAL", "FULL"),
             ("binlog_checksum", "NONE", "CRC32"),
         ] {
             let mut rig = Rig::new();

@@ -26,6 +26,7 @@ mod feed;
 mod fingerprint;
 mod intent;
 mod packet;
+mod parked;
 mod schedule;
 mod service;
 mod statement;
@@ -37,6 +38,7 @@ use wal::Lsn;
 pub use adopt::{At, adopt};
 pub use checkpoint::{Checkpoint, Role, mark_source, place, read as read_checkpoint};
 pub use error::{Error, Place};
+pub use parked::prepare_parked;
 pub use schedule::Limits;
 pub use service::{Applied, Applier, ApplierOptions, ApplierState, Exit};
 

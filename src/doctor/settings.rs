@@ -107,8 +107,10 @@ pub(super) const SETTINGS: [Setting; 16] = [
         right: Right::OneOf(&["FULL", "FULL_NODUP"]),
         wanted: "FULL",
         mysql_default: Some("FULL"),
-        why: "rows cannot be verified nor undone without their full images; clients that are \
-              connected keep the old value: renew their connections",
+        verdict: Verdict::Warning,
+        why: "partial images are applied too, but what a rejoining source has to undo needs full \
+              ones; clients that are connected keep the old value: renew their connections",
+        at_source: AtSource::Told,
         ..DEMANDED
     },
     Setting {

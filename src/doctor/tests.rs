@@ -80,7 +80,7 @@ fn each_wrong_setting_is_named_with_what_mends_it() {
     for (name, bad, verdict, refuses, mend) in [
         ("log_bin", "OFF", Wrong, true, "option file"),
         ("binlog_format", "MIXED", Wrong, true, "SET PERSIST binlog_format=ROW;"),
-        ("binlog_row_image", "MINIMAL", Wrong, true, "SET PERSIST binlog_row_image=FULL;"),
+        ("binlog_row_image", "MINIMAL", Warning, false, "SET PERSIST binlog_row_image=FULL;"),
         ("binlog_row_metadata", "MINIMAL", Warning, false, "SET PERSIST binlog_row_metadata=FULL;"),
         ("binlog_checksum", "NONE", Wrong, true, "SET PERSIST binlog_checksum=CRC32;"),
         ("sync_binlog", "0", Wrong, true, "SET PERSIST sync_binlog=1;"),

@@ -4,6 +4,7 @@ mod adopt;
 mod alerts;
 mod appliers;
 mod connections;
+mod coverage;
 mod doctor;
 mod hostile;
 mod kill_loop;
