@@ -41,6 +41,7 @@ pub(super) async fn serve(listener: TcpListener, parts: Parts, stop: Cancellatio
         .route("/v1/token", get(token))
         .route("/v1/wait", get(wait))
         .route("/v1/adopt", post(super::replica::adopt))
+        .route("/v1/verify", post(super::verify_http::verify))
         .with_state(parts);
     // Open connections (a wait may last a minute) are dropped at the stop, not waited for.
     let served = axum::serve(listener, app);

@@ -14,6 +14,7 @@ mod attach;
 mod counter;
 mod error;
 mod guard;
+mod hold;
 mod http;
 mod member;
 mod opener;
@@ -23,6 +24,8 @@ mod resume;
 mod source;
 mod state;
 mod tailing;
+mod verification;
+mod verify_http;
 
 use std::sync::Arc;
 
@@ -38,7 +41,9 @@ use crate::log::LogHandle;
 use crate::metrics::Exporter;
 use crate::report::{Handle, MemberRole, View};
 use crate::wire::{Identity, PeerRole};
+use hold::Hold;
 use state::{AppliedWatch, Shared};
+use verification::Verifications;
 
 /// What every part of an agent is handed.
 #[derive(Clone)]
@@ -53,6 +58,11 @@ struct Parts {
     applied: AppliedWatch,
     /// Somebody has declared where the replica stands: a stopped applier begins anew.
     adopted: Arc<Notify>,
+    /// Who holds it, holds the ACKs back: for milliseconds only.
+    acks: Arc<tokio::sync::Mutex<()>>,
+    /// Holds the applier back.
+    hold: Hold,
+    verifications: Verifications,
 }
 
 impl Parts {
@@ -86,7 +96,21 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> anyhow::Result
     let (log, log_ended) = member::start_log(&config, opened, &link)?;
     let applied = AppliedWatch::default();
     let adopted = Arc::default();
-    let parts = Parts { config, identity, log, link, view, exporter, shared, applied, adopted };
+    let (acks, hold, verifications) = Default::default();
+    let parts = Parts {
+        config,
+        identity,
+        log,
+        link,
+        view,
+        exporter,
+        shared,
+        applied,
+        adopted,
+        acks,
+        hold,
+        verifications,
+    };
     tasks.spawn(http::serve(http, parts.clone(), stop.clone()));
     tasks.spawn(member::serve(listener, parts.clone(), stop.clone()));
     tasks.spawn(state::tell_coordinator(parts.clone(), stop.clone()));

@@ -14,6 +14,7 @@ mod log;
 mod member;
 mod role;
 mod status;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,8 @@ enum Command {
     Status(status::Args),
     /// Say where a restored replica stands.
     Adopt(adopt::Args),
+    /// Prove that replicas equal the source.
+    Verify(verify::Args),
     /// Change who counts.
     Member(member::Args),
     /// Look into a log folder, also beside its running agent.
@@ -66,6 +69,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(args),
         Command::Adopt(args) => adopt::run(args),
         Command::Member(args) => member::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Timestamp(args) => role::run(args, Config::into_timestamp, timestamp::run),
         Command::Log(args) => log::run(args),
         Command::Config(args) => config::run(args),
