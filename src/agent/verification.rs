@@ -18,7 +18,7 @@ use crate::server::{Family, Session};
 use crate::verify::{Error, Place, Reading, UpTo, place, settle, snapshot};
 
 /// Nobody asks for so long: everything is given back.
-const LEASE: Duration = Duration::from_secs(30);
+const LEASE: Duration = Duration::from_secs(15);
 
 /// One statement: a digest of a large table without a key.
 const STATEMENT_MAX: Duration = Duration::from_secs(3600);

@@ -11,4 +11,5 @@ mod replica_binlog;
 mod resume;
 mod tail;
 mod tokens;
+mod verify;
 mod waits;

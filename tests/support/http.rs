@@ -8,17 +8,33 @@ use serde_json::Value;
 /// Longer than any answer in the tests is asked to take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+fn client() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .proxy(None)
+        .http_status_as_error(false)
+        .build()
+        .new_agent()
+}
+
 /// Status and body.
 pub async fn get(at: &str, path: &str) -> Result<(u16, String)> {
     let url = format!("http://{at}{path}");
     tokio::task::spawn_blocking(move || {
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .proxy(None)
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
+        let agent = client();
         let mut answer = agent.get(&url).call().with_context(|| format!("GET {url}"))?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.body_mut().read_to_string()?))
+    })
+    .await?
+}
+
+/// Status and body of a POST.
+pub async fn post(at: &str, path: &str, body: Value) -> Result<(u16, String)> {
+    let url = format!("http://{at}{path}");
+    tokio::task::spawn_blocking(move || {
+        let agent = client();
+        let mut answer = agent.post(&url).send_json(body).with_context(|| format!("POST {url}"))?;
         let status = answer.status().as_u16();
         Ok((status, answer.body_mut().read_to_string()?))
     })

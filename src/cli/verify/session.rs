@@ -13,7 +13,7 @@ use crate::verify::{
 };
 
 /// A quarter of the agents' leases.
-const RENEW: Duration = Duration::from_secs(7);
+const RENEW: Duration = Duration::from_secs(4);
 
 /// Snapshots at one record.
 pub(super) struct Opened {
