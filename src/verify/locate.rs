@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::key::{Key, Range};
 use super::message::{Chunk, RowPrint};
 
@@ -32,23 +30,20 @@ pub trait Reader {
 }
 
 /// The first difference of a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Where.
-    #[serde(skip)]
     pub range: Range,
     /// Rows there at the source.
     pub source_rows: u64,
     /// Rows there at the replica.
     pub replica_rows: u64,
     /// The rows that differ, if they were few enough to be looked at.
-    #[serde(skip)]
     pub rows: Vec<(Key, RowDifference)>,
 }
 
 /// How a row differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "difference", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowDifference {
     /// The replica does not have it.
     Missing,

@@ -13,8 +13,9 @@
 //! error that says so, never a digest; a row that cannot be digested is an error, never left out.
 //!
 //! `column` and `key` make SQL of columns and of key ranges, `select` whole statements; `catalog` and
-//! `reading` run them; `place` finds the record that a snapshot shows; `compare` and `locate` decide.
-//! Does not: hold an applier, open a source's snapshot at a known place (agent), walk tables (cli).
+//! `reading` run them; `snapshot` opens, and `place` finds the record that the source's snapshot
+//! shows; `compare` and `locate` decide; `message` is what verb and agents say.
+//! Does not: hold an applier or the ACKs, keep a lease (agent), walk tables and tell (cli).
 
 mod catalog;
 mod column;

@@ -128,12 +128,16 @@ fn at_once<A: Send>(
     members.into_iter().zip(answers).collect()
 }
 
+/// The others are let go at once: none stays held for the time that the rest is read.
 fn those_that_did<A>(answers: Answers<A>, others: &mut Vec<(String, Failure)>) -> Vec<(Member, A)> {
     let mut did = Vec::new();
     for (member, answer) in answers {
         match answer {
             Ok(answer) => did.push((member, answer)),
-            Err(failure) => others.push((member.name, failure)),
+            Err(failure) => {
+                member.end();
+                others.push((member.name, failure));
+            }
         }
     }
     did
