@@ -243,7 +243,8 @@ fn not_in_order(parts: &Parts, wanted: &'static str) -> Error {
         MemberRole::Witness => "a witness",
     };
     let alarms: Vec<&str> = state.alarms.values().map(String::as_str).collect();
-    let alarms = if alarms.is_empty() { String::new() } else { format!(" ({})", alarms.join("; ")) };
+    let alarms =
+        if alarms.is_empty() { String::new() } else { format!(" ({})", alarms.join("; ")) };
     let found = format!("{role}, {}{alarms}", state.phase);
     Error::Role { member: parts.config.name.to_string(), found, wanted }
 }
@@ -252,19 +253,21 @@ fn not_in_order(parts: &Parts, wanted: &'static str) -> Error {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_lease_that_is_not_renewed_gives_everything_back() {
         let (verifications, hold) = (Verifications::default(), Hold::default());
         let slot = verifications.begin("a", "s2", &hold).unwrap();
         hold.up_to(Lsn::FIRST);
         assert!(matches!(verifications.begin("b", "s2", &hold), Err(Error::Busy { .. })));
-        tokio::time::sleep(LEASE - Duration::from_secs(1)).await;
+        let first = verifications.until("a").unwrap();
         verifications.renew("a", "s2").unwrap();
-        tokio::time::sleep(LEASE - Duration::from_secs(1)).await;
+        assert!(verifications.until("a").unwrap() > first);
+        verifications.begin("a", "s2", &hold).unwrap();
         assert_eq!(hold.allow(None, Lsn::new(9)), Some(Lsn::FIRST), "still held");
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        assert_eq!(hold.allow(None, Lsn::new(9)), Lsn::new(9), "let go");
+        verifications.0.lock().unwrap().as_mut().unwrap().until = Instant::now();
         assert!(matches!(verifications.renew("a", "s2"), Err(Error::LeaseOver { .. })));
+        watch(verifications.clone(), "a".to_owned(), hold.clone()).await;
+        assert_eq!(hold.allow(None, Lsn::new(9)), Lsn::new(9), "let go");
         assert_eq!(Arc::strong_count(&slot), 1, "the snapshot is dropped");
         verifications.begin("b", "s2", &hold).unwrap();
         verifications.end("a", &hold);

@@ -15,10 +15,7 @@ use crate::verify::{Ask, Error, Held, Nothing, Reading, Refusal, Request, Rows, 
 /// Most that a replica may be waited for: its applier is held for as long.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
-pub(super) async fn verify(
-    State(parts): State<Parts>,
-    Json(request): Json<Request>,
-) -> Response {
+pub(super) async fn verify(State(parts): State<Parts>, Json(request): Json<Request>) -> Response {
     let Request { id, ask } = request;
     match Box::pin(answer(&parts, &id, ask)).await {
         Ok(answer) => answer,

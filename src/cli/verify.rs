@@ -84,8 +84,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     for round in 1..=ROUNDS {
         let wanted = replicas.iter().filter(|replica| ledger.wants(&replica.name));
         let wanted = wanted.cloned().collect();
-        one_round(&args, &source, wanted, &mut ledger, &mut progress)
-            .with_context(|| format!("NOT PROVEN: source {} cannot be verified now", source.name))?;
+        one_round(&args, &source, wanted, &mut ledger, &mut progress).with_context(|| {
+            format!("NOT PROVEN: source {} cannot be verified now", source.name)
+        })?;
         if round == ROUNDS || ledger.settled() {
             break;
         }
@@ -111,7 +112,10 @@ fn one_round(
     ledger.round(opened.at);
     let catalogs = match opened.catalogs(&args.tables) {
         Ok(catalogs) => catalogs,
-        Err(why) if why.again => return Ok(ledger.broken(why)),
+        Err(why) if why.again => {
+            ledger.broken(why);
+            return Ok(());
+        }
         Err(why) => bail!(why.error),
     };
     for (replica, why) in opened.left_out.iter().chain(&catalogs.failed) {
@@ -164,7 +168,8 @@ fn members(status: &Status, names: &[String]) -> anyhow::Result<(Member, Vec<Mem
             others.filter(|one| one.server.is_some()).collect()
         }
         names => {
-            let one = |name: &String| found(name).with_context(|| format!("no member is called {name}"));
+            let one =
+                |name: &String| found(name).with_context(|| format!("no member is called {name}"));
             names.iter().map(one).collect::<anyhow::Result<_>>()?
         }
     };

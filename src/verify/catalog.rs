@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::Error;
 use super::column::quoted;
 use super::key::{KeyColumn, KeyKind};
 use super::message::{Catalog, Column, Object, ObjectKind, Table, TableName};
-use super::Error;
 use crate::server::{Family, Session};
 
 /// Not compared: each server's own.
@@ -72,14 +72,12 @@ pub(super) async fn read(session: &mut Session) -> Result<Catalog, Error> {
         }
     }
     let listed = listed(session).await?;
-    let transactional: HashSet<String> = texts(
-        session,
-        "SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS='YES'",
-    )
-    .await?
-    .into_iter()
-    .flatten()
-    .collect();
+    let transactional: HashSet<String> =
+        texts(session, "SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS='YES'")
+            .await?
+            .into_iter()
+            .flatten()
+            .collect();
     let mut columns = columns(session).await?;
     let mut keys = keys(session).await?;
     let mut tables = Vec::new();
@@ -210,9 +208,8 @@ fn chosen(indexes: &Indexes, columns: &[Typed]) -> (Vec<KeyColumn>, bool) {
 
 async fn texts(session: &mut Session, sql: &str) -> Result<Vec<Vec<String>>, Error> {
     let found = session.rows(sql).await.map_err(|error| Error::about("the catalog", error))?;
-    let text = |value: Option<Vec<u8>>| {
-        String::from_utf8_lossy(&value.unwrap_or_default()).into_owned()
-    };
+    let text =
+        |value: Option<Vec<u8>>| String::from_utf8_lossy(&value.unwrap_or_default()).into_owned();
     Ok(found.into_iter().map(|row| row.into_iter().map(text).collect()).collect())
 }
 

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn catalog(objects: &[(ObjectKind, &str, &str)]) -> Catalog {
-        let one = |&(kind, name, definition): &(ObjectKind, &str, &str)| Object {
+        let one = |&(kind, name, definition): &(ObjectKind, &str, &str)| crate::verify::Object {
             kind,
             name: name.to_owned(),
             definition: definition.to_owned(),
@@ -85,8 +85,10 @@ mod tests {
     #[test]
     fn missing_extra_and_otherwise_defined_are_told_apart() {
         use ObjectKind::{Table, View};
-        let source = catalog(&[(Table, "a.t", "x\n y\nz"), (Table, "a.u", "u"), (View, "a.v", "v")]);
-        let replica = catalog(&[(Table, "a.t", "x\n w\nz"), (View, "a.v", "v"), (View, "a.w", "w")]);
+        let source =
+            catalog(&[(Table, "a.t", "x\n y\nz"), (Table, "a.u", "u"), (View, "a.v", "v")]);
+        let replica =
+            catalog(&[(Table, "a.t", "x\n w\nz"), (View, "a.v", "v"), (View, "a.w", "w")]);
         let found = compare(&source, &replica);
         let names: Vec<&str> = found.iter().map(|found| found.name.as_str()).collect();
         assert_eq!(names, ["a.t", "a.u", "a.w"]);

@@ -107,7 +107,9 @@ pub enum Error {
         seconds: u64,
     },
     /// Nobody asked for so long that everything was given back.
-    #[error("{member} knows no such verification: its lease has run out, or its agent was restarted")]
+    #[error(
+        "{member} knows no such verification: its lease has run out, or its agent was restarted"
+    )]
     LeaseOver {
         /// The member.
         member: String,
@@ -140,7 +142,9 @@ impl Error {
         match self {
             Error::Server(error) => error.class(),
             Error::Log(error) => error.class().into(),
-            Error::Changed { .. } | Error::NoMoment { .. } | Error::Late { .. } => ErrorClass::Retry,
+            Error::Changed { .. } | Error::NoMoment { .. } | Error::Late { .. } => {
+                ErrorClass::Retry
+            }
             Error::Busy { .. } | Error::LeaseOver { .. } => ErrorClass::Retry,
             Error::NoTable(_)
             | Error::BadKey

@@ -109,11 +109,7 @@ pub(super) fn condition(key: &[KeyColumn], range: &Range) -> Result<String, Erro
 }
 
 /// `(a,b) > (x,y)` spelled out, so that the servers use the index: `a>=x AND (a>x OR (a=x AND b>y))`.
-fn bounded(
-    key: &[KeyColumn],
-    bound: &Key,
-    (strict, last): (char, &str),
-) -> Result<String, Error> {
+fn bounded(key: &[KeyColumn], bound: &Key, (strict, last): (char, &str)) -> Result<String, Error> {
     if key.len() != bound.len() || key.is_empty() {
         return Err(Error::BadKey);
     }
@@ -203,10 +199,8 @@ mod tests {
         let expected = " WHERE (`k0`>=5 AND (`k0`>5 OR (`k1`>_latin1 X'61')))";
         assert_eq!(condition(&two, &range).unwrap(), expected);
         let three = columns(&[KeyKind::Number, KeyKind::Number, KeyKind::Number]);
-        let range =
-            Range { after: None, through: Some(vec!["1".into(), "2".into(), "3".into()]) };
-        let expected =
-            " WHERE (`k0`<=1 AND (`k0`<1 OR (`k1`<=2 AND (`k1`<2 OR (`k2`<=3)))))";
+        let range = Range { after: None, through: Some(vec!["1".into(), "2".into(), "3".into()]) };
+        let expected = " WHERE (`k0`<=1 AND (`k0`<1 OR (`k1`<=2 AND (`k1`<2 OR (`k2`<=3)))))";
         assert_eq!(condition(&three, &range).unwrap(), expected);
     }
 

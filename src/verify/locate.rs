@@ -119,7 +119,8 @@ fn differing(source: Vec<RowPrint>, replica: Vec<RowPrint>) -> Vec<(Key, RowDiff
             found.push((row.key, RowDifference::Changed { columns }));
         }
     }
-    let extra = there.into_iter().flat_map(|(key, rows)| rows.into_iter().map(move |_| key.clone()));
+    let extra =
+        there.into_iter().flat_map(|(key, rows)| rows.into_iter().map(move |_| key.clone()));
     found.extend(extra.map(|key| (key, RowDifference::Extra)));
     found
 }
@@ -176,7 +177,12 @@ mod tests {
         let found = locate(&mut source, &mut replica, Range::default(), true).unwrap();
         let expected = (vec!["233331".to_owned()], RowDifference::Changed { columns: vec![1] });
         assert_eq!(found.rows, [expected]);
-        assert!(found.source_rows <= FEW && source.1 < 40, "{} rows, {}", found.source_rows, source.1);
+        assert!(
+            found.source_rows <= FEW && source.1 < 40,
+            "{} rows, {}",
+            found.source_rows,
+            source.1
+        );
     }
 
     proptest! {

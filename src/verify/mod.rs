@@ -34,8 +34,8 @@ pub use error::Error;
 pub use key::{Key, KeyColumn, KeyKind, Range, Shown, shown};
 pub use locate::{Difference, Reader, RowDifference, locate};
 pub use message::{
-    Ask, Catalog, Chunk, Column, Held, Nothing, Object, ObjectKind, Refusal, Request, RowPrint, Rows,
-    Snapshot, Table, TableName,
+    Ask, Catalog, Chunk, Column, Held, Nothing, Object, ObjectKind, Refusal, Request, RowPrint,
+    Rows, Snapshot, Table, TableName,
 };
 pub use place::{Place, UpTo, place};
 pub use reading::{Reading, settle};

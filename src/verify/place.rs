@@ -36,11 +36,7 @@ pub struct Place {
 ///
 /// # Errors
 /// Reading the log.
-pub fn place(
-    reader: &LogReader,
-    up_to: &UpTo,
-    hint: Option<Lsn>,
-) -> Result<Option<Place>, Error> {
+pub fn place(reader: &LogReader, up_to: &UpTo, hint: Option<Lsn>) -> Result<Option<Place>, Error> {
     let (Some(first), Some(last)) = (reader.first_lsn(), reader.written()) else {
         return Ok(None);
     };

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::path;
 use crate::support::playground::Server;
 use crate::support::{
-    Context, Family, Playground, Result, bail, compare, ensure, http, on_both_families, sql, verify,
-    wait,
+    Context, Family, Playground, Result, bail, compare, ensure, http, on_both_families, sql,
+    verify, wait,
 };
 
 on_both_families!(equal_under_writes, differences_are_named, nobody_stays_held);
@@ -136,7 +136,13 @@ struct Planted {
 const PLANTED: &[Planted] = &[
     planted("value", "v INT", "1", "UPDATE d.value SET v = 2 WHERE id = 77", "row 77 differs in v"),
     planted("gone", "v INT", "1", "DELETE FROM d.gone WHERE id = 77", "row 77 is missing"),
-    planted("more", "v INT", "1", "INSERT INTO d.more VALUES (2000, 1)", "row 2000 is at the replica"),
+    planted(
+        "more",
+        "v INT",
+        "1",
+        "INSERT INTO d.more VALUES (2000, 1)",
+        "row 2000 is at the replica",
+    ),
     planted(
         "letter",
         "v VARCHAR(300)",
@@ -221,7 +227,8 @@ async fn differences_are_named(family: Family) -> Result<()> {
     for planted in PLANTED {
         let table = found.table(&format!("d.{}", planted.table));
         let rows = table["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let named = rows.len() == 1 && rows[0].as_str().is_some_and(|row| row.contains(planted.says));
+        let named =
+            rows.len() == 1 && rows[0].as_str().is_some_and(|row| row.contains(planted.says));
         ensure!(table["verdict"] == "different" && named, "{}: {table:#}", planted.table);
         ensure!(table["range"].as_str().is_some_and(|range| range.starts_with("keys ")), "{table}");
     }
@@ -236,7 +243,10 @@ async fn differences_are_named(family: Family) -> Result<()> {
     ensure!(other.code == Some(0), "{other:#?}");
     let output = verify::command(&play, &["--table", "d.value"])?.output().await?;
     let text = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.code() == Some(1) && text.contains("DIFFERENT s2: table d.value"), "{text}");
+    ensure!(
+        output.status.code() == Some(1) && text.contains("DIFFERENT s2: table d.value"),
+        "{text}"
+    );
     ensure!(text.contains("row 77 differs in v") && !text.contains("DIFFERENT s3"), "{text}");
     refusals(&play).await?;
     play.end().await
@@ -253,7 +263,8 @@ async fn plant_at_source(source: &Server) -> Result<()> {
         "INSERT INTO d.names VALUES ('anna'), ('berta')".to_owned(),
         "CREATE TABLE d.lost (id INT PRIMARY KEY)".to_owned(),
         "CREATE TABLE d.wider (id INT PRIMARY KEY)".to_owned(),
-        "CREATE TRIGGER d.pulled BEFORE INSERT ON d.same FOR EACH ROW SET NEW.id = NEW.id".to_owned(),
+        "CREATE TRIGGER d.pulled BEFORE INSERT ON d.same FOR EACH ROW SET NEW.id = NEW.id"
+            .to_owned(),
     ];
     for Planted { table, columns, row, .. } in PLANTED {
         statements.push(format!("CREATE TABLE d.{table} (id INT PRIMARY KEY, {columns})"));
@@ -269,7 +280,9 @@ fn defined(report: &Value) -> Result<()> {
         .as_array()
         .context("no definitions")?
         .iter()
-        .map(|one| format!("{} {} {}", one["kind"], one["name"], one["difference"]).replace('"', ""))
+        .map(|one| {
+            format!("{} {} {}", one["kind"], one["name"], one["difference"]).replace('"', "")
+        })
         .collect();
     let expected = [
         "table d.lost missing",
@@ -333,7 +346,10 @@ async fn nobody_stays_held(family: Family) -> Result<()> {
     ensure!(value(&replica, 2).await? == 0, "a held applier has applied");
     let refused = verify::verify(&play, &[]).await?;
     ensure!(refused.code == Some(1) && refused.report["outcome"] == "unproven", "{refused:#?}");
-    ensure!(refused.report["unproven"].to_string().contains("another verification"), "{refused:#?}");
+    ensure!(
+        refused.report["unproven"].to_string().contains("another verification"),
+        "{refused:#?}"
+    );
     seen(&replica, 2, 2).await?;
     let (status, text) = ask(&replica, "mine", &json!({ "do": "renew" })).await?;
     ensure!(status == 503 && text.contains("lease"), "{status} {text}");

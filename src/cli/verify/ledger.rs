@@ -50,9 +50,10 @@ impl Verdict {
                 Verdict::EqualLoosely { rows, chunks }
             }
             Verdict::Different(_) if !table.transactional => Verdict::Unproven {
-                why: "its engine has no snapshots, and it differed each time it was read; stop the \
+                why:
+                    "its engine has no snapshots, and it differed each time it was read; stop the \
                       writes to it and verify again"
-                    .to_owned(),
+                        .to_owned(),
                 again: true,
             },
             other => other,

@@ -81,8 +81,11 @@ impl Report {
                 }
                 Presence::Defined { source, replica: there } => {
                     let (here, there) = (cut(source), cut(there));
-                    writeln!(out, "DIFFERENT {replica}: {kind} {name} is defined otherwise:\n    \
-                                   source  {here}\n    replica {there}")
+                    writeln!(
+                        out,
+                        "DIFFERENT {replica}: {kind} {name} is defined otherwise:\n    \
+                                   source  {here}\n    replica {there}"
+                    )
                 }
             };
         }
@@ -140,7 +143,10 @@ impl Report {
                  {at}"
             ),
             Outcome::Different => {
-                writeln!(out, "DIFFERENT: {replicas} and source {source}, {count} tables, at record {at}")
+                writeln!(
+                    out,
+                    "DIFFERENT: {replicas} and source {source}, {count} tables, at record {at}"
+                )
             }
             Outcome::Unproven => writeln!(
                 out,
