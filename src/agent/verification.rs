@@ -13,6 +13,7 @@ use super::Parts;
 use super::hold::Hold;
 use super::state::Topic;
 use crate::config::{AgentServer, ServerConfig};
+use crate::explain::Code;
 use crate::report::MemberRole;
 use crate::server::{Family, Session};
 use crate::verify::{Error, Place, Reading, UpTo, place, settle, snapshot};
@@ -99,7 +100,7 @@ impl Verifications {
 async fn watch(verifications: Verifications, id: String, hold: Hold) {
     while let Some(until) = verifications.until(&id) {
         if until <= Instant::now() {
-            tracing::warn!(id, "a verification's lease has run out; everything is given back");
+            tracing::warn!(code = %Code::VERIFY_LEASE_OVER, id, "a verification's lease has run out; everything is given back");
             verifications.end(&id, &hold);
             return;
         }
@@ -125,7 +126,7 @@ pub(super) async fn source_snapshot(
     let server = role(parts, MemberRole::Source, "it must be the source")?;
     if let Some(alarm) = parts.shared.now().alarms.get(&Topic::Protection) {
         let wanted = "a snapshot's place is known only while commits wait for the quorum alone";
-        let (member, found) = (parts.config.name.to_string(), alarm.clone());
+        let (member, found) = (parts.config.name.to_string(), alarm.text.clone());
         return Err(Error::Role { member, found, wanted });
     }
     let slot = parts.verifications.begin(id, parts.config.name.as_str(), &parts.hold)?;
@@ -242,7 +243,7 @@ fn not_in_order(parts: &Parts, wanted: &'static str) -> Error {
         MemberRole::Replica => "a replica",
         MemberRole::Witness => "a witness",
     };
-    let alarms: Vec<&str> = state.alarms.values().map(String::as_str).collect();
+    let alarms: Vec<&str> = state.alarms.values().map(|alarm| alarm.text.as_str()).collect();
     let alarms =
         if alarms.is_empty() { String::new() } else { format!(" ({})", alarms.join("; ")) };
     let found = format!("{role}, {}{alarms}", state.phase);

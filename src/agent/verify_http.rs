@@ -25,7 +25,8 @@ pub(super) async fn verify(State(parts): State<Parts>, Json(request): Json<Reque
                 ErrorClass::Retry | ErrorClass::Reconnect => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::CONFLICT,
             };
-            (status, Json(Refusal { error: causes(&error), again })).into_response()
+            let refusal = Refusal { error: causes(&error), code: error.code(), again };
+            (status, Json(refusal)).into_response()
         }
     }
 }

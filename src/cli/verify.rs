@@ -19,16 +19,17 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::Context;
 
 use self::ledger::Ledger;
-use self::member::Member;
+use self::member::{Failure, Member};
 use self::progress::Progress;
 use self::report::Outcome;
 use self::session::Opened;
 use self::table::Pace;
 use super::api::{Api, CoordinatorAddress};
 use crate::coordinator::{MemberStatus, Status};
+use crate::explain::{Code, Coded};
 use crate::verify::TableName;
 
 /// Snapshots that are tried until everything is settled, and the pause between: a DDL, or a statement
@@ -108,7 +109,7 @@ fn one_round(
     ledger: &mut Ledger,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
-    let opened = Opened::open(source, replicas, args.wait).map_err(|why| anyhow!(why.error))?;
+    let opened = Opened::open(source, replicas, args.wait).map_err(told)?;
     ledger.round(opened.at);
     let catalogs = match opened.catalogs(&args.tables) {
         Ok(catalogs) => catalogs,
@@ -116,13 +117,14 @@ fn one_round(
             ledger.broken(why);
             return Ok(());
         }
-        Err(why) => bail!(why.error),
+        Err(why) => return Err(told(why).into()),
     };
     for (replica, why) in opened.left_out.iter().chain(&catalogs.failed) {
         ledger.lost(replica, why);
     }
     if let Some(name) = args.tables.iter().find(|name| !catalogs.has(name)) {
-        bail!("there is no table {name}");
+        let text = format!("there is no table {name}");
+        return Err(Coded::new(Code::VERIFY_NO_TABLE, text).into());
     }
     for (replica, differences) in &catalogs.differences {
         ledger.definitions(replica, differences, &catalogs.tables);
@@ -148,36 +150,50 @@ fn one_round(
     Ok(())
 }
 
+fn told(why: Failure) -> Coded {
+    Coded::new(why.code, why.error)
+}
+
+fn wrong(text: String) -> anyhow::Error {
+    Coded::new(Code::WRONG_MEMBER, text).into()
+}
+
 /// The source and the replicas that are meant.
 fn members(status: &Status, names: &[String]) -> anyhow::Result<(Member, Vec<Member>)> {
     let id = format!("{:032x}", rand::random::<u128>());
     let found = |name: &str| status.members.iter().find(|member| member.name == name);
     let member = |member: &MemberStatus| -> anyhow::Result<Member> {
         if member.server.is_none() {
-            bail!("{} is a witness: it has no server to verify", member.name);
+            return Err(wrong(format!("{} is a witness: it has no server to verify", member.name)));
         }
         let Some(http) = member.http.clone() else {
-            bail!("the agent of {} has not registered yet: start it first", member.name);
+            return Err(wrong(format!(
+                "the agent of {} has not registered yet: start it first",
+                member.name
+            )));
         };
         Ok(Member::new(member.name.clone(), http, id.clone()))
     };
-    let Some(source) = found(&status.source) else { bail!("the cluster has no source now") };
+    let Some(source) = found(&status.source) else {
+        return Err(wrong("the cluster has no source now".to_owned()));
+    };
     let replicas: Vec<&MemberStatus> = match names {
         [] => {
             let others = status.members.iter().filter(|one| one.name != status.source);
             others.filter(|one| one.server.is_some()).collect()
         }
         names => {
-            let one =
-                |name: &String| found(name).with_context(|| format!("no member is called {name}"));
+            let one = |name: &String| {
+                found(name).ok_or_else(|| wrong(format!("no member is called {name}")))
+            };
             names.iter().map(one).collect::<anyhow::Result<_>>()?
         }
     };
     if let Some(same) = replicas.iter().find(|one| one.name == status.source) {
-        bail!("{} is the source: the others are compared with it", same.name);
+        return Err(wrong(format!("{} is the source: the others are compared with it", same.name)));
     }
     if replicas.is_empty() {
-        bail!("the cluster has no replica to verify");
+        return Err(wrong("the cluster has no replica to verify".to_owned()));
     }
     Ok((member(source)?, replicas.into_iter().map(member).collect::<anyhow::Result<_>>()?))
 }

@@ -4,6 +4,7 @@ use wal::Lsn;
 
 use super::message::TableName;
 use crate::cluster::ErrorClass;
+use crate::explain::{Code, of_log};
 use crate::server;
 
 /// Why a table, or a whole server, could not be read at one record. Never means "different".
@@ -134,6 +135,25 @@ impl Error {
                 Error::Changed { what: what.into(), message }
             }
             other => Error::Server(other),
+        }
+    }
+
+    /// What the operator is told.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Server(error) => error.code(),
+            Error::Log(error) => of_log(error),
+            Error::Changed { .. }
+            | Error::Undigested { .. }
+            | Error::Answer(_)
+            | Error::NoMoment { .. }
+            | Error::Late { .. }
+            | Error::Passed { .. } => Code::VERIFY_NOT_PROVEN,
+            Error::NoTable(_) | Error::BadKey => Code::HTTP_REQUEST,
+            Error::NoGtids { .. } => Code::VERIFY_NO_GTIDS,
+            Error::Role { .. } => Code::VERIFY_NOT_IN_ORDER,
+            Error::Busy { .. } => Code::VERIFY_BUSY,
+            Error::LeaseOver { .. } | Error::NoSnapshot { .. } => Code::VERIFY_LEASE_OVER,
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use wal::Lsn;
 
 use super::key::{Key, KeyColumn, Range};
+use crate::explain::Code;
 
 /// One request of a verification. Each one renews its lease at the agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -83,6 +84,8 @@ pub struct Snapshot {
 pub struct Refusal {
     /// For a person.
     pub error: String,
+    /// What `plimsoll explain` knows it under.
+    pub code: Code,
     /// A new snapshot may succeed: what was read changed behind this one.
     #[serde(default)]
     pub again: bool,

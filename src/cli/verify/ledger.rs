@@ -191,6 +191,7 @@ impl Ledger {
 mod tests {
     use super::super::report::Outcome;
     use super::*;
+    use crate::explain::Code;
     use crate::verify::{ObjectKind, Presence};
 
     fn name() -> TableName {
@@ -244,7 +245,7 @@ mod tests {
         assert_eq!(ledger.report("s1".into()).outcome, Outcome::Unproven);
         round(&mut ledger, &[], EQUAL);
         assert!(!ledger.open(&name(), "s2") && ledger.settled() && !ledger.wants("s2"));
-        ledger.broken(Failure { error: "x".into(), again: true });
+        ledger.broken(Failure { error: "x".into(), code: Code::VERIFY_NOT_PROVEN, again: true });
         assert!(!ledger.settled());
         assert_eq!(ledger.report("s1".into()).outcome, Outcome::Unproven);
     }
@@ -253,7 +254,10 @@ mod tests {
     fn a_lost_replica_is_not_proven() {
         let mut ledger = Ledger::new(["s2", "s3"].into_iter());
         round(&mut ledger, &[], EQUAL);
-        ledger.lost("s3", &Failure { error: "it is down".into(), again: false });
+        ledger.lost(
+            "s3",
+            &Failure { error: "it is down".into(), code: Code::PEER_UNREACHABLE, again: false },
+        );
         assert!(ledger.settled());
         let report = ledger.report("s1".into());
         assert_eq!(report.outcome, Outcome::Unproven);

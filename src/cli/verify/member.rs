@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::explain::Code;
 use crate::verify::{
     Ask, Chunk, Nothing, Range, Reader, Refusal, Request, RowPrint, Rows, TableName,
 };
@@ -40,6 +41,7 @@ impl Member {
     pub fn ask<A: DeserializeOwned>(&self, ask: Ask) -> Result<A, Failure> {
         let lost = |error: ureq::Error| Refusal {
             error: format!("the agent of {} at {}: {error}", self.name, self.http),
+            code: Code::PEER_UNREACHABLE,
             again: false,
         };
         let request = Request { id: self.id.clone(), ask };
@@ -50,12 +52,14 @@ impl Member {
         if !answer.status().is_success() {
             let refusal = serde_json::from_str::<Refusal>(&text).unwrap_or_else(|_| Refusal {
                 error: format!("{}: {text}", answer.status()),
+                code: Code::VERIFY_NOT_PROVEN,
                 again: false,
             });
             return Err(refusal);
         }
         serde_json::from_str(&text).map_err(|error| Refusal {
             error: format!("what the agent of {} answers is not understood: {error}", self.name),
+            code: Code::VERIFY_NOT_PROVEN,
             again: false,
         })
     }

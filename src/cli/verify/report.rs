@@ -7,6 +7,7 @@ use serde::Serialize;
 use wal::Lsn;
 
 use super::ledger::Verdict;
+use crate::explain::Code;
 use crate::verify::{ObjectDifference, Presence};
 
 /// What all of it comes to.
@@ -145,13 +146,15 @@ impl Report {
             Outcome::Different => {
                 writeln!(
                     out,
-                    "DIFFERENT: {replicas} and source {source}, {count} tables, at record {at}"
+                    "DIFFERENT ({}): {replicas} and source {source}, {count} tables, at record {at}",
+                    Code::VERIFY_DIFFERENT
                 )
             }
             Outcome::Unproven => writeln!(
                 out,
-                "NOT PROVEN: {replicas} and source {source}, {count} tables: nothing was found to \
-                 differ, but not everything could be verified"
+                "NOT PROVEN ({}): {replicas} and source {source}, {count} tables: nothing was found to \
+                 differ, but not everything could be verified",
+                Code::VERIFY_NOT_PROVEN
             ),
         };
     }

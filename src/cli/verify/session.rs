@@ -8,6 +8,7 @@ use std::time::Duration;
 use wal::Lsn;
 
 use super::member::{Failure, Member};
+use crate::explain::Code;
 use crate::verify::{
     Ask, Catalog, Held, ObjectDifference, ObjectKind, Snapshot, Table, TableName, compare,
 };
@@ -122,7 +123,11 @@ fn at_once<A: Send>(
 ) -> Answers<A> {
     let answers: Vec<Result<A, Failure>> = scope(|scope| {
         let asked: Vec<_> = members.iter().map(|member| scope.spawn(|| ask(member))).collect();
-        let lost = || Failure { error: "the request's thread failed".to_owned(), again: false };
+        let lost = || Failure {
+            error: "the request's thread failed".to_owned(),
+            code: Code::DEFECT,
+            again: false,
+        };
         asked.into_iter().map(|asked| asked.join().unwrap_or_else(|_| Err(lost()))).collect()
     });
     members.into_iter().zip(answers).collect()

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::ledger::{Found, Verdict};
 use super::member::{Failure, Member};
 use super::progress::Progress;
+use crate::explain::Code;
 use crate::verify::{Chunk, Difference, Range, Reader, RowDifference, Shown, Table, locate, shown};
 
 /// Chunks that the source may be ahead: enough that nobody waits for a request to travel.
@@ -52,7 +53,11 @@ pub(super) fn verify(
             comparing.push(scope.spawn(move || compare(replica, table, &chunks)));
         }
         let walked = walk(source, table, pace, senders, progress);
-        let lost = || Failure { error: "the comparison's thread failed".to_owned(), again: false };
+        let lost = || Failure {
+            error: "the comparison's thread failed".to_owned(),
+            code: Code::DEFECT,
+            again: false,
+        };
         let joined = comparing.into_iter().map(|one| one.join());
         let compared = joined.map(|one| one.unwrap_or_else(|_| Compared::Failed(lost())));
         (compared.collect::<Vec<_>>(), walked)
