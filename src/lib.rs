@@ -29,6 +29,7 @@ pub mod log;
 pub mod ship;
 pub mod apply;
 pub mod report;
+pub mod verify;
 
 pub mod agent;
 pub mod coordinator;

@@ -4,9 +4,10 @@
 //! compressed.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use wal::{BinlogPosition, Epoch, Lsn};
 
@@ -53,6 +54,8 @@ pub(super) struct Counter {
     repeat: bool,
     /// Frames by their last record, and when they were handed to the members.
     shipped_at: VecDeque<(Lsn, Instant)>,
+    /// A verification takes it while nothing may become visible at the source.
+    acks: Arc<Mutex<()>>,
     commit_seconds: metrics::Histogram,
 }
 
@@ -78,6 +81,7 @@ impl Counter {
             tail: None,
             repeat: false,
             shipped_at: VecDeque::new(),
+            acks: parts.acks.clone(),
             commit_seconds: metrics::histogram!(crate::metrics::COMMIT),
         };
         (counter, watched)
@@ -190,6 +194,8 @@ impl Counter {
         });
         reached(&mut self.await_commit, commit);
         let Some(release) = self.tracker.release() else { return Ok(()) };
+        let acks = self.acks.clone();
+        let _open = acks.lock().await;
         while let Some((_, since)) = self.shipped_at.pop_front_if(|(lsn, _)| *lsn <= release) {
             self.commit_seconds.record(since.elapsed());
         }

@@ -55,6 +55,7 @@ pub(super) async fn serve(
         .route("/v1/wait", get(wait))
         .route("/v1/throttle", get(super::throttle::throttle))
         .route("/v1/adopt", post(super::replica::adopt))
+        .route("/v1/verify", post(super::verify_http::verify))
         .fallback(async || refuse(StatusCode::NOT_FOUND, Code::HTTP_REQUEST, "no such path"))
         .with_state(parts);
     if let Err(error) = crate::http::serve(listener, door, app, LAST_ANSWERS, stop).await {

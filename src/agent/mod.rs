@@ -14,6 +14,7 @@ mod attach;
 mod counter;
 mod error;
 mod guard;
+mod hold;
 mod http;
 mod member;
 mod metrics;
@@ -26,6 +27,8 @@ mod source;
 mod state;
 mod tailing;
 mod throttle;
+mod verification;
+mod verify_http;
 
 use std::sync::Arc;
 
@@ -43,8 +46,10 @@ use crate::metrics::Exporter;
 use crate::renewal::{Doors, Renewals};
 use crate::report::{Handle, MemberRole, View};
 use crate::wire::{Identity, PeerRole};
+use hold::Hold;
 use state::{AppliedWatch, Shared};
 use throttle::Committed;
+use verification::Verifications;
 
 /// What every part of an agent is handed.
 #[derive(Clone)]
@@ -61,6 +66,11 @@ struct Parts {
     committed: Committed,
     /// Somebody has declared where the replica stands: a stopped applier begins anew.
     adopted: Arc<Notify>,
+    /// Who holds it, holds the ACKs back: for milliseconds only.
+    acks: Arc<tokio::sync::Mutex<()>>,
+    /// Holds the applier back.
+    hold: Hold,
+    verifications: Verifications,
 }
 
 impl Parts {
@@ -111,6 +121,9 @@ pub async fn run(
         applied,
         committed: Committed::default(),
         adopted: Arc::default(),
+        acks: Arc::default(),
+        hold: Hold::default(),
+        verifications: Verifications::default(),
     };
     tasks.spawn(parts.committed.clone().follow(parts.log.progress(), stop.clone()));
     tasks.spawn(parts.doors.clone().follow(renewals, stop.clone()));

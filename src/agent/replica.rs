@@ -69,18 +69,21 @@ async fn apply_until_stopped(
     tell(parts, &applied.borrow().clone());
 }
 
-/// What may be applied, from the log's thread (I4).
+/// What may be applied, from the log's thread (I4), as far as nobody holds the applier.
 async fn feed(parts: Parts, visible: watch::Sender<Option<Lsn>>) {
     let mut progress = parts.log.progress();
+    let mut held = parts.hold.changes();
     loop {
         let now = progress.borrow_and_update().visible;
         visible.send_if_modified(|visible| {
-            let changed = *visible != now;
-            *visible = now;
+            let allowed = parts.hold.allow(*visible, now);
+            let changed = *visible != allowed;
+            *visible = allowed;
             changed
         });
-        if progress.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = progress.changed() => if changed.is_err() { return },
+            () = held.changed() => {}
         }
     }
 }

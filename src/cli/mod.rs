@@ -17,6 +17,7 @@ mod log;
 mod member;
 mod role;
 mod status;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,8 @@ enum Command {
     Status(status::Args),
     /// Say where a restored replica stands.
     Adopt(adopt::Args),
+    /// Prove that replicas equal the source.
+    Verify(verify::Args),
     /// Change who counts.
     Member(member::Args),
     /// Look into a log folder, also beside its running agent.
@@ -83,6 +86,7 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => printed(status::run(args)),
         Command::Adopt(args) => printed(adopt::run(args)),
         Command::Member(args) => printed(member::run(args)),
+        Command::Verify(args) => printed(verify::run(args)),
         Command::Timestamp(args) => role::run(args, Config::into_timestamp, timestamp::run),
         Command::Log(args) => printed(log::run(args)),
         Command::Config(args) => printed(config::run(args)),

@@ -12,6 +12,9 @@ use super::Error;
 use crate::certificate;
 use crate::config::{Config, HttpAccess, Secret};
 
+/// The definitions of many tables are long (`plimsoll verify`); nothing else is.
+const ANSWER_MAX: u64 = 256 << 20;
+
 /// What to show to the HTTP ports of the cluster, from files and the environment: never a secret
 /// itself. Without any of it: plain HTTP, no token.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -118,7 +121,8 @@ fn answer(
 ) -> Result<Answer, Error> {
     let failed = |source| Error::Request { url: url.to_owned(), source: Box::new(source) };
     let mut answer = answer.map_err(failed)?;
-    let text = answer.body_mut().read_to_string().map_err(failed)?;
+    let body = answer.body_mut().with_config().limit(ANSWER_MAX);
+    let text = body.read_to_string().map_err(failed)?;
     Ok(Answer { status: answer.status().as_u16(), text })
 }
 

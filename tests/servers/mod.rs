@@ -18,4 +18,5 @@ mod rotation;
 mod tail;
 mod throttle;
 mod tokens;
+mod verify;
 mod waits;

@@ -8,6 +8,15 @@ use serde_json::Value;
 /// Longer than any answer in the tests is asked to take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+fn client() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .proxy(None)
+        .http_status_as_error(false)
+        .build()
+        .new_agent()
+}
+
 /// Status and body.
 pub async fn get(at: &str, path: &str) -> Result<(u16, String)> {
     get_with(at, path, None).await
@@ -18,13 +27,7 @@ pub async fn get_with(at: &str, path: &str, token: Option<&str>) -> Result<(u16,
     let bearer = token.map(|token| format!("Bearer {token}"));
     let url = format!("http://{at}{path}");
     tokio::task::spawn_blocking(move || {
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .proxy(None)
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
-        let mut request = agent.get(&url);
+        let mut request = client().get(&url);
         if let Some(bearer) = bearer {
             request = request.header("authorization", bearer);
         }
@@ -39,14 +42,20 @@ pub async fn get_with(at: &str, path: &str, token: Option<&str>) -> Result<(u16,
 pub async fn head(at: &str, path: &str) -> Result<u16> {
     let url = format!("http://{at}{path}");
     tokio::task::spawn_blocking(move || {
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .proxy(None)
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
-        let answer = agent.head(&url).call().with_context(|| format!("HEAD {url}"))?;
+        let answer = client().head(&url).call().with_context(|| format!("HEAD {url}"))?;
         Ok(answer.status().as_u16())
+    })
+    .await?
+}
+
+/// Status and body of a POST.
+pub async fn post(at: &str, path: &str, body: Value) -> Result<(u16, String)> {
+    let url = format!("http://{at}{path}");
+    tokio::task::spawn_blocking(move || {
+        let posted = client().post(&url).send_json(body);
+        let mut answer = posted.with_context(|| format!("POST {url}"))?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.body_mut().read_to_string()?))
     })
     .await?
 }

@@ -8,6 +8,7 @@ pub mod playground;
 pub mod random;
 pub mod sql;
 pub mod tail_checks;
+pub mod verify;
 pub mod wait;
 
 use std::fmt;
