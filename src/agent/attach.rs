@@ -42,7 +42,7 @@ pub(super) async fn opened(opening: &mut Option<JoinHandle<Opening>>) -> Result<
 /// start (I17): that the session of before still answers proves that this one is the same process.
 pub(super) async fn open_tail(
     mut control: Session,
-    reader: Reader,
+    mut reader: Reader,
     from: From,
     released: oneshot::Receiver<()>,
     term: CancellationToken,
@@ -64,7 +64,7 @@ pub(super) async fn open_tail(
         };
         match opened {
             Err(error) if error.class() != ErrorClass::Fatal => {
-                tracing::warn!(error = causes(&error), "the tail is not open yet");
+                tracing::warn!(code = %error.code(), error = causes(&error), "the tail is not open yet");
                 pause.wait().await;
             }
             done => return (control, done),

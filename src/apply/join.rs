@@ -5,7 +5,7 @@
 //! each other become one: their table maps first, each once, then all their row events, unchanged and
 //! in their order, the end flag on the last one alone. Within one server transaction nobody can tell.
 //!
-//! Joined are only statements whose row events have no flags but those known to change nothing here.
+//! Joined are only statements whose row events have the same flags, and no peculiar ones.
 //! A table that comes under another number, or another table under a known one, begins a new one.
 
 use std::ops::Range;
@@ -24,9 +24,11 @@ const TABLE_ID: Range<usize> = 19..25;
 /// Where a table map says database and table.
 const NAMES_AT: usize = 27;
 const CRC_LEN: usize = 4;
-/// STMT_END_F, and COMPLETE_ROWS_F ("the row has all columns"). Others (no foreign key checks,
-/// relaxed unique checks, what later versions add) are of a whole statement.
-const HARMLESS: u16 = 0x1 | 0x8;
+const STMT_END: u16 = 0x1;
+/// Flags of a row event that many statements may share: COMPLETE_ROWS_F ("the row has all columns")
+/// and MySQL 9's USE_SQL_FOREIGN_KEY_F. Others (no foreign key checks, relaxed unique checks, what
+/// later versions add) are of a statement of its own.
+const SHARED: u16 = 0x8 | 0x10;
 
 /// A statement in the making: plain groups, none of which contradicts another.
 #[derive(Debug, Default)]
@@ -34,6 +36,7 @@ struct Joined<'a> {
     groups: Vec<&'a Group>,
     maps: Vec<&'a Bytes>,
     bytes: usize,
+    flags: Option<u16>,
 }
 
 /// Joins `groups` to as few statements as may be, each of `most` bytes at most. A group that is
@@ -46,14 +49,15 @@ pub fn join<'a>(
     let mut done = Vec::new();
     let mut open = Joined::default();
     for group in groups {
-        if !is_plain(group) {
+        let Some(flags) = plain(group) else {
             done.extend(std::mem::take(&mut open).finish(checksum));
             done.push(group.clone());
             continue;
-        }
-        if !open.takes(group, checksum, most) {
+        };
+        if open.flags != Some(flags) || !open.takes(group, checksum, most) {
             done.extend(std::mem::take(&mut open).finish(checksum));
         }
+        open.flags = Some(flags);
         open.add(group);
     }
     done.extend(open.finish(checksum));
@@ -96,15 +100,17 @@ impl<'a> Joined<'a> {
     }
 }
 
-/// Whether it is as nearly all are: maps, then rows of these tables without peculiar flags, the last
-/// one ending the statement.
-fn is_plain(group: &Group) -> bool {
+/// The flags of a group that is as nearly all are: maps, then rows of these tables, all with the same
+/// flags, none of them peculiar, the last row event ending the statement. `None` of any other.
+fn plain(group: &Group) -> Option<u16> {
     let maps = group.iter().take_while(|event| packet::is_map(event)).count();
     let (maps, rows) = group.split_at(maps);
+    let flags_of = |row: &Bytes| packet::row_flags(row).map(|flags| flags & !STMT_END);
+    let flags = flags_of(rows.first()?)?;
     let known = |row: &Bytes| maps.iter().any(|map| table_id(map) == table_id(row));
-    let plain = |row: &Bytes| packet::row_flags(row).is_some_and(|flags| flags & !HARMLESS == 0);
-    rows.iter().all(|row| !packet::is_map(row) && known(row) && plain(row))
-        && rows.last().is_some_and(|row| packet::ends_statement(row))
+    let alike = |row: &Bytes| !packet::is_map(row) && known(row) && flags_of(row) == Some(flags);
+    let ends = rows.last().is_some_and(|row| packet::ends_statement(row));
+    (ends && flags & !SHARED == 0 && rows.iter().all(alike)).then_some(flags)
 }
 
 /// Whether two table maps may stand in one statement: the same of the same table, or of two tables.
@@ -192,6 +198,8 @@ mod tests {
             (vec![map(7, "a", 0), row(7, 1 | 2, b"x")], "no foreign key checks"),
             (vec![map(7, "a", 0), row(7, 1 | 4, b"x")], "relaxed unique checks"),
             (vec![map(7, "a", 0), row(7, 1 | 128, b"x")], "a flag that is not known"),
+            (vec![map(7, "a", 0), row(7, 1 | 16, b"x")], "another who checks foreign keys"),
+            (vec![map(7, "a", 0), row(7, 2 | 16, b"x"), row(7, 1 | 16, b"y")], "MySQL's cascade"),
             (vec![map(7, "a", 1), row(7, 1, b"x")], "another definition"),
             (vec![map(9, "a", 0), row(9, 1, b"x")], "the same table, opened anew"),
             (vec![row(0xff_ffff, 1, b"")], "MySQL's end of a statement that changed nothing"),

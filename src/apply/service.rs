@@ -11,6 +11,7 @@ use super::schedule::{Limits, Mark};
 use super::worker::{Parts, Standing};
 use crate::cluster::{ErrorClass, MemberName};
 use crate::config::ServerConfig;
+use crate::explain::Coded;
 
 /// First pause before a new session; doubles up to [`PAUSE_MAX`], and half of it is random, so that
 /// replicas of one source do not come back in step.
@@ -56,9 +57,9 @@ pub enum ApplierState {
     /// It does.
     Running,
     /// The server is away, or held up; it tries again by itself.
-    Retrying(String),
+    Retrying(Coded),
     /// It does not: a person must act, as the text says.
-    Stopped(String),
+    Stopped(Coded),
 }
 
 /// How [`Applier::run`] ended.
@@ -105,8 +106,9 @@ impl Applier {
                 Err(error) => error,
             };
             if error.class() == ErrorClass::Fatal {
-                tracing::error!(%error, member = %self.parts.options.member, "applying stopped");
-                self.say(ApplierState::Stopped(error.to_string()));
+                tracing::error!(code = %error.code(), %error, member = %self.parts.options.member,
+                    "applying stopped");
+                self.say(ApplierState::Stopped(Coded::new(error.code(), error.to_string())));
                 return Exit::Failed(error);
             }
             if let Error::Joined { to, .. } = error {
@@ -154,10 +156,11 @@ impl Applier {
     /// Says why it does not go on; in the log only once, however often it is tried again.
     fn held_up(&self, error: &Error) {
         let member = &self.parts.options.member;
-        let now = ApplierState::Retrying(error.to_string());
+        let code = error.code();
+        let now = ApplierState::Retrying(Coded::new(code, error.to_string()));
         match self.applied.borrow().state == now {
-            true => tracing::debug!(%error, %member, "applying is still held up"),
-            false => tracing::warn!(%error, %member, "applying is held up"),
+            true => tracing::debug!(%code, %error, %member, "applying is still held up"),
+            false => tracing::warn!(%code, %error, %member, "applying is held up"),
         }
         self.say(now);
     }

@@ -3,6 +3,9 @@
 mod adopt;
 mod appliers;
 mod connections;
+mod hostile;
+mod joined;
+mod kill_loop;
 mod kills;
 mod path;
 mod playground;
