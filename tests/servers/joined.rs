@@ -9,7 +9,7 @@ use crate::support::{
 
 on_both_families!(a_backlog_in_which_everything_depends_on_order);
 
-const ROUNDS: u64 = 300;
+const ROUNDS: u64 = 120;
 const KILLS: usize = 3;
 
 const SCHEMA: &[&str] = &[
