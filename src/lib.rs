@@ -4,16 +4,21 @@
 //! I1-I17 and the layering: a part imports only what stands above it here.
 
 pub mod backoff;
+pub mod certificate;
 mod chain_only;
 pub mod cluster;
 pub mod explain;
 pub mod config;
+pub mod lag;
 pub mod metrics;
 pub mod token;
 
 pub mod binlog;
 pub mod server;
+pub mod doctor;
 pub mod wire;
+pub mod http;
+pub mod renewal;
 
 pub mod tail;
 pub mod timestamp;

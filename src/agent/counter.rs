@@ -78,7 +78,7 @@ impl Counter {
             tail: None,
             repeat: false,
             shipped_at: VecDeque::new(),
-            commit_seconds: metrics::histogram!("plimsoll_commit_seconds"),
+            commit_seconds: metrics::histogram!(crate::metrics::COMMIT),
         };
         (counter, watched)
     }

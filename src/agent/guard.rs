@@ -1,92 +1,89 @@
 //! Watches that only our quorum can let COMMITs go (I3), once a second.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::protection::{Look, Memory};
 use super::state::{Shared, Topic};
 use crate::config::ServerConfig;
 use crate::explain::{Code, Coded};
-use crate::server::{self, SemiSync, Session};
+use crate::server::{Error, Session, Variables};
 
 const PERIOD: Duration = Duration::from_secs(1);
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Watches until `stop`; gives its session back, for the next reign.
-pub(super) async fn run(
-    mut session: Session,
-    server: ServerConfig,
-    shared: Shared,
-    stop: CancellationToken,
-) -> Session {
-    // The tail has just connected: the server may not count it yet.
-    let mut pause = PERIOD;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return session,
-            () = tokio::time::sleep(pause) => {}
-        }
-        pause = PERIOD;
-        match server::semi_sync(&mut session).await {
-            Ok(found) => {
-                let reason = unprotected(found.as_ref());
-                shared.alarm(Topic::Protection, reason.map(|reason| reason.of("unprotected")));
+/// A session of its own, which asks each second and must not wait behind another, and what was seen so
+/// far. Kept from reign to reign.
+pub(super) struct Guard {
+    session: Session,
+    memory: Memory,
+}
+
+impl Guard {
+    /// Connects.
+    ///
+    /// # Errors
+    /// As [`Session::connect`].
+    pub async fn connect(server: &ServerConfig) -> Result<Guard, Error> {
+        let session = Session::connect(server, CONNECT).await?;
+        Ok(Guard { session, memory: Memory::default() })
+    }
+
+    /// Watches until `stop`; gives itself back, for the next reign.
+    pub async fn run(
+        mut self,
+        server: ServerConfig,
+        shared: Shared,
+        stop: CancellationToken,
+    ) -> Guard {
+        // The tail has just connected: the server may not count it yet.
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return self,
+                () = tokio::time::sleep(PERIOD) => {}
             }
-            Err(error) => {
-                tracing::debug!(error = %error, "the guard's session was lost");
-                let anew = tokio::select! {
-                    () = stop.cancelled() => return session,
-                    anew = Session::connect(&server, CONNECT) => anew,
-                };
-                if let Ok(anew) = anew {
-                    session = anew;
-                }
+            let Err(error) = self.look(&shared).await else { continue };
+            tracing::debug!(error = %error, "the guard's session was lost");
+            let text = format!("the server does not answer the guard: {error}");
+            let unknown = Coded::new(Code::UNPROTECTED_UNKNOWN, text);
+            shared.protect(|shield| shield.reasons = vec![unknown]);
+            let anew = tokio::select! {
+                () = stop.cancelled() => return self,
+                anew = Session::connect(&server, CONNECT) => anew,
+            };
+            if let Ok(anew) = anew {
+                self.session = anew;
             }
         }
+    }
+
+    async fn look(&mut self, shared: &Shared) -> Result<(), Error> {
+        let variables = Variables::global(&mut self.session).await?;
+        let status = Variables::semi_sync_status(&mut self.session).await?;
+        let state = shared.now();
+        let told = self.memory.look(&Look {
+            family: self.session.family(),
+            variables: &variables,
+            status: &status,
+            acknowledged: state.acknowledged.as_deref(),
+            released: state.released.map(|released| released.lsn),
+            now: Instant::now(),
+        });
+        metrics::counter!(crate::metrics::UNACKNOWLEDGED_COMMITS).increment(told.passed);
+        shared.alarm(Topic::Protection, alarm(&told.reasons));
+        shared.alarm(Topic::Binlog, told.stuck);
+        shared.protect(|shield| {
+            shield.looked = true;
+            shield.reasons = told.reasons;
+        });
+        Ok(())
     }
 }
 
-/// Why the server's COMMITs do not depend on our ACK alone. [pure]
-fn unprotected(found: Option<&SemiSync>) -> Option<Coded> {
-    let Some(found) = found else {
-        let text = "the server has no semi-sync plugin any more; restart the agent";
-        return Some(Coded::new(Code::UNPROTECTED_NO_PLUGIN, text));
-    };
-    if !found.enabled {
-        let text = "semi-sync was switched off at the server: COMMITs return without the quorum; \
-                    restart the agent or switch it on again";
-        return Some(Coded::new(Code::UNPROTECTED_OFF, text));
-    }
-    if !found.active {
-        let text = "the server has fallen back to asynchronous replication; set its semi-sync \
-                    timeout to 4294967295";
-        return Some(Coded::new(Code::UNPROTECTED_FALLEN_BACK, text));
-    }
-    (found.clients > 1).then(|| {
-        let text = format!(
-            "{} semi-sync replicas are attached: an ACK of another one releases COMMITs without the \
-             quorum; switch semi-sync off at native replicas",
-            found.clients
-        );
-        Coded::new(Code::UNPROTECTED_FOREIGN_ACK, text)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_active_semi_sync_with_one_client_is_protected() {
-        let good = SemiSync { enabled: true, active: true, clients: 1 };
-        assert_eq!(unprotected(Some(&good)), None);
-        for bad in [
-            SemiSync { enabled: false, ..good.clone() },
-            SemiSync { active: false, ..good.clone() },
-            SemiSync { clients: 2, ..good.clone() },
-        ] {
-            assert!(unprotected(Some(&bad)).is_some(), "{bad:?}");
-        }
-        assert!(unprotected(None).is_some());
-    }
+/// All reasons in one alarm, under the code of the first.
+fn alarm(reasons: &[Coded]) -> Option<Coded> {
+    let texts: Vec<&str> = reasons.iter().map(|reason| &*reason.text).collect();
+    let text = texts.join(". ");
+    reasons.first().map(|first| Coded::new(first.code, text).of("unprotected"))
 }

@@ -11,16 +11,17 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use wal::{LogPoint, Lsn, Timestamp};
 
 use super::Parts;
 use super::state::AgentState;
+use crate::certificate::CertificateStatus;
 use crate::config::duration;
-use crate::explain::Code;
-use crate::report::MemberRole;
+use crate::explain::{Code, Coded};
+use crate::http::{BoundedListener, Door};
+use crate::report::{MemberRole, Protection};
 use crate::token::Token;
 use crate::wire;
 
@@ -28,32 +29,36 @@ use crate::wire;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 const WAIT_DEFAULT: Duration = Duration::from_secs(1);
 
+/// No wait is finished at the stop: whoever waits asks again.
+const LAST_ANSWERS: Duration = Duration::ZERO;
+
 /// Binds the HTTP port.
-pub(super) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
+pub(super) async fn bind(address: &str, door: Door) -> anyhow::Result<BoundedListener> {
+    BoundedListener::bind(address, door)
         .await
         .map_err(|source| wire::Error::Bind { address: address.to_owned(), source })
         .context("agent.http")
 }
 
 /// Serves until `stop`.
-pub(super) async fn serve(listener: TcpListener, parts: Parts, stop: CancellationToken) {
+pub(super) async fn serve(
+    listener: BoundedListener,
+    door: Door,
+    parts: Parts,
+    stop: CancellationToken,
+) {
     let app = Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(super::metrics::metrics))
         .route("/v1/status", get(status))
         .route("/v1/token", get(token))
         .route("/v1/wait", get(wait))
+        .route("/v1/throttle", get(super::throttle::throttle))
         .route("/v1/adopt", post(super::replica::adopt))
         .fallback(async || refuse(StatusCode::NOT_FOUND, Code::HTTP_REQUEST, "no such path"))
         .with_state(parts);
-    // Open connections (a wait may last a minute) are dropped at the stop, not waited for.
-    let served = axum::serve(listener, app);
-    tokio::select! {
-        () = stop.cancelled() => {}
-        ended = served => if let Err(error) = ended {
-            tracing::error!(code = %Code::ACCEPT_FAILED, error = %error, "HTTP has stopped");
-        }
+    if let Err(error) = crate::http::serve(listener, door, app, LAST_ANSWERS, stop).await {
+        tracing::error!(code = %Code::ACCEPT_FAILED, error = %error, "HTTP has stopped");
     }
 }
 
@@ -66,6 +71,9 @@ pub(super) fn refuse(status: StatusCode, code: Code, error: impl ToString) -> Re
 struct Status {
     #[serde(flatten)]
     state: AgentState,
+    /// `None` unless this is the source.
+    protection: Option<Protection>,
+    reasons: Vec<Coded>,
     cluster: wal::ClusterId,
     incarnation: wal::Incarnation,
     promised: Option<crate::cluster::Shipper>,
@@ -75,13 +83,18 @@ struct Status {
     applied: Option<Lsn>,
     applied_timestamp: Option<Timestamp>,
     no_room: bool,
+    certificates: Vec<CertificateStatus>,
 }
 
 async fn status(State(parts): State<Parts>) -> Json<Status> {
     let progress = parts.log.progress().borrow().clone();
     let applied = parts.applied.now();
+    let state = parts.shared.now();
+    let (protection, reasons) = state.protection().unzip();
     Json(Status {
-        state: parts.shared.now(),
+        state,
+        protection,
+        reasons: reasons.unwrap_or_default(),
         cluster: parts.log.cluster(),
         incarnation: parts.log.incarnation(),
         promised: progress.promised,
@@ -91,6 +104,7 @@ async fn status(State(parts): State<Parts>) -> Json<Status> {
         applied: applied.map(|(lsn, _)| lsn),
         applied_timestamp: applied.map(|(_, timestamp)| timestamp),
         no_room: progress.no_room,
+        certificates: parts.doors.certificates(),
     })
 }
 
@@ -180,23 +194,4 @@ fn late(parts: &Parts, token: &Token, applied: Option<Lsn>) -> Response {
         "alarms": state.alarms,
     });
     (StatusCode::GATEWAY_TIMEOUT, Json(body)).into_response()
-}
-
-async fn metrics(State(parts): State<Parts>) -> Response {
-    let progress = parts.log.progress().borrow().clone();
-    let state = parts.shared.now();
-    let lsn = |lsn: Option<Lsn>| lsn.map_or(0.0, |lsn| lsn.get() as f64);
-    let point = |point: Option<LogPoint>| lsn(point.map(|point| point.lsn));
-    metrics::gauge!("plimsoll_log_written_lsn").set(point(progress.written));
-    metrics::gauge!("plimsoll_log_flushed_lsn").set(point(progress.flushed));
-    metrics::gauge!("plimsoll_commit_lsn").set(lsn(progress.visible));
-    metrics::gauge!("plimsoll_applied_lsn").set(lsn(parts.applied.now().map(|(lsn, _)| lsn)));
-    metrics::gauge!("plimsoll_alarms").set(state.alarms.len() as f64);
-    let view = parts.view.borrow().clone();
-    for member in view.iter().flat_map(|view| &view.members) {
-        let waiting = f64::from(u8::from(state.waiting_for.contains(&member.member)));
-        let name = member.member.to_string();
-        metrics::gauge!("plimsoll_quorum_waits_for", "member" => name).set(waiting);
-    }
-    parts.exporter.render().into_response()
 }

@@ -16,13 +16,16 @@ mod error;
 mod guard;
 mod http;
 mod member;
+mod metrics;
 mod opener;
+mod protection;
 mod reign;
 mod replica;
 mod resume;
 mod source;
 mod state;
 mod tailing;
+mod throttle;
 
 use std::sync::Arc;
 
@@ -34,23 +37,28 @@ use tokio_util::task::TaskTracker;
 pub use error::Error;
 
 use crate::config::AgentConfig;
+use crate::http::Door;
 use crate::log::LogHandle;
 use crate::metrics::Exporter;
+use crate::renewal::{Doors, Renewals};
 use crate::report::{Handle, MemberRole, View};
 use crate::wire::{Identity, PeerRole};
 use state::{AppliedWatch, Shared};
+use throttle::Committed;
 
 /// What every part of an agent is handed.
 #[derive(Clone)]
 struct Parts {
     config: Arc<AgentConfig>,
     identity: Identity,
+    doors: Doors,
     log: LogHandle,
     link: Handle,
     view: watch::Receiver<Option<View>>,
     exporter: Exporter,
     shared: Shared,
     applied: AppliedWatch,
+    committed: Committed,
     /// Somebody has declared where the replica stands: a stopped applier begins anew.
     adopted: Arc<Notify>,
 }
@@ -69,15 +77,21 @@ impl Parts {
 ///
 /// # Errors
 /// The reason, for a person: what, where, what to do.
-pub async fn run(config: AgentConfig, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    config: AgentConfig,
+    renewals: Renewals,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let identity = Identity::new(&config.cluster, PeerRole::Member, config.name.as_str())?;
     let exporter = Exporter::install()?;
     let shared = Shared::new(&config);
     let tasks = TaskTracker::new();
     // The doors open before the log is there: an address that is taken ends the start at once.
-    let http = http::bind(&config.http).await?;
+    let door = Door::new(&config.access)?;
+    let http = http::bind(&config.http, door.clone()).await?;
     let listener = member::bind(&config.listen, identity.clone()).await?;
+    let doors = Doors { identity: identity.clone(), http: Some(door.clone()) };
     let (link, view) = member::link(&config, &identity, &tasks, &stop);
     let opened = tokio::select! {
         () = stop.cancelled() => return Ok(()),
@@ -85,9 +99,22 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> anyhow::Result
     };
     let (log, log_ended) = member::start_log(&config, opened, &link)?;
     let applied = AppliedWatch::default();
-    let adopted = Arc::default();
-    let parts = Parts { config, identity, log, link, view, exporter, shared, applied, adopted };
-    tasks.spawn(http::serve(http, parts.clone(), stop.clone()));
+    let parts = Parts {
+        config,
+        identity,
+        doors,
+        log,
+        link,
+        view,
+        exporter,
+        shared,
+        applied,
+        committed: Committed::default(),
+        adopted: Arc::default(),
+    };
+    tasks.spawn(parts.committed.clone().follow(parts.log.progress(), stop.clone()));
+    tasks.spawn(parts.doors.clone().follow(renewals, stop.clone()));
+    tasks.spawn(http::serve(http, door, parts.clone(), stop.clone()));
     tasks.spawn(member::serve(listener, parts.clone(), stop.clone()));
     tasks.spawn(state::tell_coordinator(parts.clone(), stop.clone()));
     let role = tokio::spawn(play_role(parts, stop.clone()));

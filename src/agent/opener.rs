@@ -80,6 +80,11 @@ async fn once(
     // I8: before it is opened, its checkpoint says what it is.
     let (cluster, me) = (parts.log.cluster(), &parts.config.name);
     apply::mark_source(&mut session, cluster, me, *epoch, from).await?;
+    // Of the time when it was a replica: their XA COMMIT comes from its own clients from now on.
+    let prepared = apply::prepare_parked(parts.log.reader(), server).await?;
+    if prepared > 0 {
+        tracing::info!(prepared, "XA transactions of the former source are prepared here");
+    }
     server::set_read_only(&mut session, false).await?;
     Ok(())
 }

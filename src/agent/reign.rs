@@ -18,7 +18,7 @@ use super::counter::{Counter, FromStamper};
 use super::source::Sessions;
 use super::state::Topic;
 use super::tailing::{From, Reader};
-use super::{Error, Parts, guard, opener};
+use super::{Error, Parts, opener};
 use crate::backoff::Backoff;
 use crate::cluster::{ErrorClass, Grant, MemberName, QuorumConfig, Voter, causes};
 use crate::explain::Coded;
@@ -83,9 +83,9 @@ pub(super) async fn run(
     let window = Arc::new(Window::new(standing.tail));
     let own = parts.log.progress();
     let mut counting = tokio::spawn(counter.run(from_stamper, heard, own, term.clone()));
-    let guarding = guard.map(|session| {
+    let guarding = guard.map(|guard| {
         let server = reader.server.connection.clone();
-        tokio::spawn(guard::run(session, server, parts.shared.clone(), term.clone()))
+        tokio::spawn(guard.run(server, parts.shared.clone(), term.clone()))
     });
     let grant = Arc::new(grant);
     let context = SenderContext {
@@ -393,6 +393,7 @@ impl Reign<'_> {
     /// A lost connection to the same server process is made anew, where the log ends.
     async fn tail_lost(&mut self, error: Error) -> Result<(), Error> {
         self.tail = None;
+        self.parts.shared.protect(|shield| shield.attached = false);
         if error.class() == ErrorClass::Fatal {
             return Err(error);
         }
@@ -417,6 +418,7 @@ impl Reign<'_> {
         self.control = Some(control);
         let (tail, ack) = opened?;
         tracing::info!(position = %tail.position(), "tailing");
+        self.parts.shared.protect(|shield| shield.attached = true);
         self.tail = Some(tail);
         self.tell(FromStamper::Connection(ack)).await
     }

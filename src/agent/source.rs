@@ -8,18 +8,20 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use wal::{BinlogPosition, Body, EpochStart, SourceContext, Transaction};
 
+use super::guard::Guard;
 use super::reign::{self, Begun};
 use super::resume::resume;
-use super::state::Topic;
+use super::state::{Shield, Topic};
 use super::tailing::Reader;
 use super::{Error, Parts};
 use crate::backoff::Backoff;
 use crate::cluster::{ErrorClass, Grant, Voter, causes};
 use crate::config::AgentServer;
+use crate::doctor::{self, Finding, Role, Verdict};
 use crate::explain::{Code, Coded};
 use crate::log::Standing;
 use crate::report::MemberRole;
-use crate::server::{self, Session, Severity};
+use crate::server::{self, Session};
 use crate::ship::fence::Fencing;
 use crate::ship::{self, fetch, message};
 use crate::timestamp::TimestampClient;
@@ -39,8 +41,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub(super) struct Sessions {
     /// For positions and for opening the server.
     pub control: Session,
-    /// For the guard, which asks each second and must not wait behind the other.
-    pub guard: Option<Session>,
+    /// The guard's.
+    pub guard: Option<Guard>,
 }
 
 /// Runs reigns until `stop`.
@@ -76,7 +78,10 @@ pub(super) async fn run(
                 parts.shared.alarm(Topic::Source, Some(alarm));
             }
         }
-        parts.shared.change(|state| state.serving = false);
+        parts.shared.change(|state| {
+            state.serving = false;
+            state.shield = Shield::default();
+        });
         let log_is_gone = matches!(
             &error,
             Error::Log(error) | Error::Ship(ship::Error::Log(error))
@@ -175,7 +180,7 @@ async fn connected(kept: Option<Sessions>, server: &AgentServer) -> Result<Sessi
         }
     };
     if sessions.guard.is_none() {
-        sessions.guard = Some(Session::connect(&server.connection, CONNECT).await?);
+        sessions.guard = Some(Guard::connect(&server.connection).await?);
     }
     Ok(sessions)
 }
@@ -195,21 +200,21 @@ async fn prepare(
     };
     server::enable_semi_sync(control).await?;
     server::create_schema(control).await?;
-    // One may be this agent's own: of a life that was killed, and the server has not noticed yet. A
-    // foreign one is the second as soon as the tail is attached, and the guard raises the alarm.
-    let problems = server::check_source(control, 1).await?;
-    let fatal: Vec<String> = problems
-        .iter()
-        .filter(|problem| problem.severity == Severity::Fatal)
-        .map(|problem| format!("{}; {}", problem.what, problem.way_out))
-        .collect();
-    if !fatal.is_empty() {
+    // One acknowledging replica may be this agent's own: of a life that was killed, and the server has
+    // not noticed yet. A foreign one is the second as soon as the tail is attached, and the guard raises
+    // the alarm.
+    let facts = doctor::facts(control, &server.connection, Role::Source).await?;
+    let (refused, told): (Vec<Finding>, Vec<Finding>) = doctor::quick(&facts)
+        .into_iter()
+        .filter(|finding| finding.verdict <= Verdict::Warning)
+        .partition(|finding| finding.refuses);
+    if !refused.is_empty() {
         let (host, port) = (server.connection.host.clone(), server.connection.port);
-        return Err(Error::NotASource { host, port, problems: fatal.join(". ") });
+        let problems: Vec<String> = refused.iter().map(Finding::sentence).collect();
+        return Err(Error::NotASource { host, port, problems: problems.join(". ") });
     }
-    for problem in problems {
-        tracing::warn!(code = %Code::SOURCE_WARNING, problem = problem.what, way_out = problem.way_out,
-            "source check");
+    for finding in told {
+        tracing::warn!(code = %Code::SOURCE_WARNING, problem = finding.sentence(), "source check");
     }
     Ok(end)
 }

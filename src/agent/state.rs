@@ -12,7 +12,7 @@ use super::Parts;
 use crate::cluster::MemberName;
 use crate::config::AgentConfig;
 use crate::explain::{Code, Coded};
-use crate::report::{Mark, MemberRole, Report};
+use crate::report::{Mark, MemberRole, Protection, Report};
 use crate::ship::serve::AppliedPoint;
 
 /// Why something needs a person, by topic: a topic has one alarm at a time.
@@ -23,12 +23,38 @@ pub(super) enum Topic {
     Protection,
     /// The source cannot be shipped.
     Source,
+    /// The source's binlog does not go on as it must.
+    Binlog,
     /// The quorum is not there.
     Quorum,
     /// No timestamps.
     Timestamps,
     /// The applier has stopped.
     Applier,
+}
+
+impl Topic {
+    /// All, for metrics.
+    pub const ALL: [Topic; 6] = [
+        Topic::Protection,
+        Topic::Source,
+        Topic::Binlog,
+        Topic::Quorum,
+        Topic::Timestamps,
+        Topic::Applier,
+    ];
+
+    /// As in `/v1/status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Topic::Protection => "protection",
+            Topic::Source => "source",
+            Topic::Binlog => "binlog",
+            Topic::Quorum => "quorum",
+            Topic::Timestamps => "timestamps",
+            Topic::Applier => "applier",
+        }
+    }
 }
 
 /// The state of an agent.
@@ -49,6 +75,44 @@ pub(super) struct AgentState {
     pub serving: bool,
     /// At the source: the last binlog position that was acknowledged.
     pub acknowledged: Option<String>,
+    /// At the source: what is known of its COMMITs' protection.
+    #[serde(skip)]
+    pub shield: Shield,
+}
+
+/// What stands between a COMMIT and a return without the quorum (I3), in this reign.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Shield {
+    /// We are attached as the semi-synchronous replica.
+    pub attached: bool,
+    /// The guard has looked at the server.
+    pub looked: bool,
+    /// What the guard found.
+    pub reasons: Vec<Coded>,
+}
+
+impl AgentState {
+    /// Whether COMMITs at this member's server depend on the quorum alone, and why not; `None` where
+    /// it takes no writes.
+    pub fn protection(&self) -> Option<(Protection, Vec<Coded>)> {
+        if self.role != MemberRole::Source {
+            return None;
+        }
+        let Shield { attached, looked, reasons } = &self.shield;
+        let mut reasons = reasons.clone();
+        if !attached {
+            let text =
+                "the agent is not attached to the server as its semi-synchronous replica yet";
+            let text = format!("{text}: {}", self.phase);
+            reasons.insert(0, Coded::new(Code::UNPROTECTED_UNKNOWN, text));
+        } else if !looked {
+            let text = "the guard has not looked at the server yet";
+            reasons.push(Coded::new(Code::UNPROTECTED_UNKNOWN, text));
+        }
+        let protection =
+            if reasons.is_empty() { Protection::Protected } else { Protection::Unprotected };
+        Some((protection, reasons))
+    }
 }
 
 /// A released record of the present reign.
@@ -79,6 +143,7 @@ impl Shared {
             released: None,
             serving: false,
             acknowledged: None,
+            shield: Shield::default(),
         }))
     }
 
@@ -108,6 +173,11 @@ impl Shared {
             state.role = role;
             state.phase = phase;
         });
+    }
+
+    /// Changes what is known of the source's protection.
+    pub fn protect(&self, change: impl FnOnce(&mut Shield)) {
+        self.change(|state| change(&mut state.shield));
     }
 
     /// Raises or clears the alarm of a topic; said in the log once, at each change.
@@ -190,6 +260,8 @@ fn report(parts: &Parts) -> Report {
         let text = "the disk of the log is full: make room, it goes on by itself";
         alarms.push(Coded::new(Code::DISK_FULL, text));
     }
+    alarms.extend(parts.doors.warnings());
+    let (protection, reasons) = state.protection().unzip();
     Report {
         role: state.role,
         shipper: progress.promised,
@@ -202,5 +274,7 @@ fn report(parts: &Parts) -> Report {
         waiting_for: state.waiting_for,
         state: state.phase,
         alarms,
+        protection,
+        reasons: reasons.unwrap_or_default(),
     }
 }

@@ -25,8 +25,6 @@ const NO_SUCH_TABLE: u16 = 1051;
 const SYNTAX: u16 = 1064;
 /// Flag of a QUERY event: the statement does not depend on the default database.
 const SUPPRESS_USE: u16 = 0x8;
-/// START, COMMIT and ROLLBACK ALTER of MariaDB's two-phase ALTER.
-const TWO_PHASE_ALTER: u16 = 0x2 | 0x4 | 0x8;
 
 /// A statement with all that it ran under.
 struct Statement<'a> {
@@ -75,10 +73,6 @@ impl Worker<'_> {
     fn read<'a>(&self, event: &'a Event) -> Result<Statement<'a>, Error> {
         let query = QueryEvent::decode(event.body(self.format.checksum)?)?;
         let vars = query.session()?;
-        if vars.mariadb_gtid_flags.is_some_and(|flags| flags & TWO_PHASE_ALTER != 0) {
-            let what = "MariaDB's two-phase ALTER (binlog_alter_two_phase)".to_owned();
-            return Err(Error::NotApplicable { what });
-        }
         let text = statement::with_invoker(query.text, vars.invoker);
         let uses_database = event.header.flags.0 & SUPPRESS_USE == 0 && !query.database.is_empty();
         Ok(Statement { query, vars, seconds: event.header.timestamp, uses_database, text })

@@ -173,6 +173,8 @@ impl Walk<'_> {
                         .into(),
                 });
             }
+            // The second half of a two-phase ALTER is the statement; this one changes nothing.
+            QueryRole::Other if !self.takes_statement() && query.session()?.announces_alter() => {}
             _ if self.takes_statement() => self.found.statement = Some(event.clone()),
             _ => {
                 let head = &query.text[..query.text.len().min(80)];
@@ -214,8 +216,13 @@ impl Walk<'_> {
 
 /// An XA id as the servers write it in their statements, in lower case.
 fn xid(xa: &XaPrepare) -> String {
+    xid_text(&xa.gtrid, &xa.bqual, u64::from(xa.format_id))
+}
+
+/// The same, from an id's parts.
+pub fn xid_text(global: &[u8], branch: &[u8], format: u64) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("x'{}',x'{}',{}", hex(&xa.gtrid), hex(&xa.bqual), xa.format_id)
+    format!("x'{}',x'{}',{format}", hex(global), hex(branch))
 }
 
 /// The id in `XA COMMIT X'6964',X'',1`.
@@ -229,6 +236,68 @@ fn xid_of_text(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// I9: of each type of event it is said here what a replica makes of it; anything else is refused.
+    #[test]
+    fn every_type_of_event_is_used_passed_or_refused() {
+        let file = include_bytes!("../../tests/corpus/binlog/mysql-9.7.bin");
+        let length = u32::from_le_bytes(file[13..17].try_into().unwrap()) as usize;
+        let event = Bytes::from_static(&file[4..4 + length]);
+        let format = Format::new(wal::Lsn::FIRST, event).unwrap();
+        for &kind in EventKind::ALL {
+            let len = crate::binlog::EventHeader::LEN + 4 + 4;
+            let header = crate::binlog::EventHeader {
+                timestamp: 1,
+                kind,
+                server_id: 1,
+                event_len: u32::try_from(len).unwrap(),
+                log_pos: 0,
+                flags: crate::binlog::EventFlags(0),
+            };
+            let mut raw = header.encode().to_vec();
+            raw.extend_from_slice(&[0; 4 + 4]);
+            let transaction = Transaction {
+                class: TransactionClass::Rows,
+                start: wal::BinlogPosition::new("b.1", 4),
+                end: wal::BinlogPosition::new("b.1", 8),
+                gtid: None,
+                commit_micros: 0,
+                end_crc: 0,
+                events: Bytes::from(raw),
+            };
+            let found = changes(&transaction, &format, PacketLimit::new(1 << 20));
+            let needs_nothing = matches!(
+                kind,
+                EventKind::GTID
+                    | EventKind::ANONYMOUS_GTID
+                    | EventKind::GTID_TAGGED
+                    | EventKind::MARIADB_GTID
+                    | EventKind::XID
+                    | EventKind::ROWS_QUERY
+                    | EventKind::ANNOTATE_ROWS
+            );
+            match found {
+                Ok(found) => assert!(needs_nothing && found == Changes::default(), "{kind}"),
+                Err(Error::StatementEvent { what } | Error::NotApplicable { what }) => {
+                    assert_eq!(what, kind.to_string());
+                }
+                // Used: a body of four zeros is none of theirs.
+                Err(Error::Binlog(_) | Error::Malformed { .. }) => assert!(
+                    kind.is_rows()
+                        || is_compressed(kind)
+                        || matches!(
+                            kind,
+                            EventKind::QUERY
+                                | EventKind::TABLE_MAP
+                                | EventKind::XA_PREPARE
+                                | EventKind::TRANSACTION_PAYLOAD
+                        ),
+                    "{kind}"
+                ),
+                Err(other) => panic!("{kind}: {other}"),
+            }
+        }
+    }
 
     #[test]
     fn an_xa_id_is_the_same_from_event_and_statement() {

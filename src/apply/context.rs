@@ -56,9 +56,12 @@ pub fn statement(vars: &StatusVars<'_>, seconds: u32, family: Family) -> String 
     match family {
         Family::Mysql => mysql(vars, &mut sql),
         Family::Mariadb => {
+            // ALTER of a table with history is refused without KEEP, which the binlog does not say:
+            // the source has accepted it.
             let _ = write!(
                 sql,
-                ",check_constraint_checks={},explicit_defaults_for_timestamp={}",
+                ",check_constraint_checks={},explicit_defaults_for_timestamp={},\
+                 system_versioning_alter_history=KEEP",
                 off(NO_CHECK_CONSTRAINT_CHECKS),
                 on(EXPLICIT_DEFAULTS_FOR_TIMESTAMP)
             );

@@ -52,6 +52,9 @@ pub(super) struct Group {
     pub class: TransactionClass,
     pub wants_ack: bool,
     ending: Ending,
+    /// Its statement is the first half of a two-phase ALTER (MariaDB), or undoes one: it changes
+    /// nothing, the second half says the statement again.
+    announces: bool,
 }
 
 impl Group {
@@ -62,6 +65,7 @@ impl Group {
         start: Place<'_>,
     ) -> Result<Option<Group>, Error> {
         let seconds = i64::from(header.timestamp) * 1_000_000;
+        let mut announces = false;
         let (gtid, commit_micros, class, ending) = match header.kind {
             EventKind::GTID | EventKind::ANONYMOUS_GTID | EventKind::GTID_TAGGED => {
                 let event = MysqlGtidEvent::decode(header, body)?;
@@ -71,13 +75,14 @@ impl Group {
             }
             EventKind::MARIADB_GTID => {
                 let event = MariadbGtidEvent::decode(header, body)?;
-                let (class, ending) = mariadb_ending(&event, header.kind, start)?;
+                let (class, ending) = mariadb_ending(&event);
+                announces = event.announces_alter();
                 (Some(event.gtid), seconds, class, ending)
             }
             _ => return Ok(None),
         };
         let start = start.position();
-        Ok(Some(Group { start, gtid, commit_micros, class, wants_ack: false, ending }))
+        Ok(Some(Group { start, gtid, commit_micros, class, wants_ack: false, ending, announces }))
     }
 
     /// Takes the next event, which starts at `at`; `limit` bounds what it may expand to.
@@ -127,6 +132,7 @@ impl Group {
             (_, QueryRole::Commit | QueryRole::Rollback | QueryRole::Begin) => {
                 return Err(out_of_place(kind, at, "ends a transaction that has not begun"));
             }
+            _ if self.announces => return Ok(self.done(Class::Rows)),
             _ => return Ok(self.done(Class::Ddl)),
         }
         Ok(Step::More)
@@ -218,24 +224,13 @@ impl Group {
     }
 }
 
-fn mariadb_ending(
-    event: &MariadbGtidEvent,
-    kind: EventKind,
-    at: Place<'_>,
-) -> Result<(TransactionClass, Ending), Error> {
-    let two_phase = MariadbGtidEvent::EXTRA_START_ALTER
-        | MariadbGtidEvent::EXTRA_COMMIT_ALTER
-        | MariadbGtidEvent::EXTRA_ROLLBACK_ALTER;
-    if event.extra_flags & two_phase != 0 {
-        let reason = "an ALTER in two phases (set binlog_alter_two_phase=OFF at the source)";
-        return Err(Error::Unsupported { position: at.position(), kind, reason });
-    }
+fn mariadb_ending(event: &MariadbGtidEvent) -> (TransactionClass, Ending) {
     let prepared = event.has(MariadbGtidEvent::PREPARED_XA);
-    Ok(match (event.has(MariadbGtidEvent::STANDALONE), prepared) {
+    match (event.has(MariadbGtidEvent::STANDALONE), prepared) {
         (true, _) => (TransactionClass::Rows, Ending::Statement),
         (false, true) => (TransactionClass::XaPrepare, Ending::Commit),
         (false, false) => (TransactionClass::Rows, Ending::Commit),
-    })
+    }
 }
 
 /// Refuses what a stream cannot be passed on with, and what nobody knows (I9).

@@ -195,6 +195,11 @@ impl MariadbGtidEvent {
         self.flags & bits == bits
     }
 
+    /// The half of a two-phase ALTER that changes nothing by itself: its beginning, or its undoing.
+    pub fn announces_alter(&self) -> bool {
+        self.extra_flags & (Self::EXTRA_START_ALTER | Self::EXTRA_ROLLBACK_ALTER) != 0
+    }
+
     /// From the event's header and body.
     ///
     /// # Errors

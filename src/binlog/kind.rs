@@ -11,6 +11,9 @@ macro_rules! kinds {
         impl EventKind {
             $($(#[$doc])* pub const $name: EventKind = EventKind($code);)*
 
+            /// Every type that has a name, by number.
+            pub const ALL: &[EventKind] = &[$(EventKind::$name),*];
+
             /// The servers' own name of the type; `None` if unknown.
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {

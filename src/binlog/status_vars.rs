@@ -1,7 +1,7 @@
 //! The session of a QUERY event.
 
-use super::Error;
 use super::reader::Reader;
+use super::{Error, MariadbGtidEvent};
 
 /// `character_set_client`, `collation_connection`, `collation_server`, as collation ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct StatusVars<'a> {
     /// Transaction number of an atomic DDL (MariaDB).
     pub mariadb_xid: Option<u64>,
     /// Extra GTID flags of a two-phase ALTER (MariaDB).
-    pub mariadb_gtid_flags: Option<u16>,
+    pub mariadb_gtid_flags: Option<u8>,
     /// `character_set_collations`: character set id to collation id (MariaDB).
     pub character_set_collations: Vec<(u16, u16)>,
 }
@@ -68,6 +68,12 @@ pub struct StatusVars<'a> {
 const TOO_MANY_DATABASES: u8 = 254;
 
 impl<'a> StatusVars<'a> {
+    /// As [`super::MariadbGtidEvent::announces_alter`], said again with the statement.
+    pub fn announces_alter(&self) -> bool {
+        let bits = MariadbGtidEvent::EXTRA_START_ALTER | MariadbGtidEvent::EXTRA_ROLLBACK_ALTER;
+        self.mariadb_gtid_flags.is_some_and(|flags| flags & bits != 0)
+    }
+
     /// From their bytes in a QUERY event.
     ///
     /// # Errors
@@ -130,7 +136,7 @@ impl<'a> StatusVars<'a> {
             21 => self.enable_cascade_triggers = Some(reader.u8()? != 0),
             129 => self.mariadb_xid = Some(reader.u64()?),
             130 => {
-                let flags = reader.u16()?;
+                let flags = reader.u8()?;
                 self.mariadb_gtid_flags = Some(flags);
                 // COMMIT ALTER and ROLLBACK ALTER carry the number of their START ALTER.
                 if flags & 0x0c != 0 {
@@ -151,4 +157,23 @@ impl<'a> StatusVars<'a> {
 fn short_text<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
     let len = reader.u8()?;
     reader.take(usize::from(len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As MariaDB 10.11 writes them: the flags are one byte.
+    #[test]
+    fn halves_of_a_two_phase_alter() {
+        let begins = StatusVars::decode(&[130, 2]).unwrap();
+        assert!(begins.announces_alter());
+        let ends = StatusVars::decode(&[130, 4, 7, 0, 0, 0, 0, 0, 0, 0, 7, 3, 0]).unwrap();
+        assert!(!ends.announces_alter());
+        assert_eq!(ends.lc_time_names, Some(3));
+        let undone = StatusVars::decode(&[130, 8, 7, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+        assert!(undone.announces_alter());
+        assert!(StatusVars::decode(&[130, 4, 7]).is_err());
+        assert!(!StatusVars::decode(&[]).unwrap().announces_alter());
+    }
 }

@@ -11,6 +11,7 @@ use super::api::{Api, CoordinatorAddress};
 use crate::apply::At;
 use crate::coordinator::Status;
 use crate::explain::{Code, Coded};
+use crate::http::{Answer, Client};
 
 /// The agent walks its whole log to find the place.
 const WITHIN: Duration = Duration::from_secs(600);
@@ -40,7 +41,7 @@ struct Request<'a> {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Accepted {
     lsn: Option<u64>,
     error: Option<String>,
     code: Option<Code>,
@@ -51,7 +52,8 @@ struct Answer {
 /// # Errors
 /// The coordinator or the agent does not answer; the replica is unknown; the place is not in its log.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let status: Status = Api::new(args.coordinator).get_json("/v1/status")?;
+    let client = Client::new(&args.coordinator.credentials, WITHIN)?;
+    let status: Status = Api::new(args.coordinator)?.get_json("/v1/status")?;
     let member = status.members.into_iter().find(|member| member.name == args.replica);
     let wrong = |text: String| Coded::new(Code::WRONG_MEMBER, text);
     let member = member.ok_or_else(|| wrong(format!("no member is called {}", args.replica)))?;
@@ -62,33 +64,26 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         let text = format!("{} is a witness: it has no server to apply to", member.name);
         return Err(wrong(text).into());
     }
-    let lsn =
-        post(&http, &args.at).with_context(|| format!("adopt {} at {}", member.name, args.at))?;
+    let lsn = post(&client, &http, &args.at)
+        .with_context(|| format!("adopt {} at {}", member.name, args.at))?;
     writeln!(std::io::stdout(), "{} stands at record {lsn} and goes on from there", member.name)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn post(http: &str, at: &str) -> anyhow::Result<u64> {
-    let config = ureq::Agent::config_builder()
-        .timeout_global(Some(WITHIN))
-        .http_status_as_error(false)
-        .build();
-    let agent: ureq::Agent = config.into();
-    let mut answer = agent
-        .post(format!("http://{http}/v1/adopt"))
-        .send_json(Request { at })
+fn post(client: &Client, http: &str, at: &str) -> anyhow::Result<u64> {
+    let answer = client
+        .post(http, "/v1/adopt", Some(&Request { at }))
         .map_err(anyhow::Error::new)
         .with_context(|| {
             let text = format!("ask the agent at {http}: is it running?");
             Coded::new(Code::PEER_UNREACHABLE, text)
         })?;
-    let status = answer.status();
-    let text = answer.body_mut().read_to_string()?;
+    let Answer { status, text } = answer;
     match serde_json::from_str(&text) {
-        Ok(Answer { error: Some(error), code: Some(code), .. }) => {
+        Ok(Accepted { error: Some(error), code: Some(code), .. }) => {
             Err(Coded::new(code, error).into())
         }
-        Ok(Answer { lsn: Some(lsn), .. }) if status.is_success() => Ok(lsn),
+        Ok(Accepted { lsn: Some(lsn), .. }) if status == 200 => Ok(lsn),
         _ => Err(Coded::new(Code::NOT_A_COORDINATOR, format!("{status}: {text}")).into()),
     }
 }

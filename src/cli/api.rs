@@ -7,22 +7,25 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::explain::{Code, Coded};
+use crate::http::{Answer, Client, Credentials};
 
 /// One request, connecting included.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Which coordinator to ask.
+/// Which coordinator to ask, and what to show it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CoordinatorAddress {
     /// HTTP address of the coordinator.
     #[arg(long = "coordinator", value_name = "HOST:PORT")]
     address: String,
+    #[command(flatten)]
+    pub(super) credentials: Credentials,
 }
 
 /// A client of one coordinator.
 pub(super) struct Api {
     address: String,
-    agent: ureq::Agent,
+    client: Client,
 }
 
 #[derive(Deserialize)]
@@ -32,12 +35,11 @@ struct Refusal {
 }
 
 impl Api {
-    pub(super) fn new(coordinator: CoordinatorAddress) -> Api {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(WITHIN))
-            .http_status_as_error(false)
-            .build();
-        Api { address: coordinator.address, agent: config.into() }
+    /// # Errors
+    /// The credentials cannot be read.
+    pub(super) fn new(coordinator: CoordinatorAddress) -> anyhow::Result<Api> {
+        let client = Client::new(&coordinator.credentials, WITHIN)?;
+        Ok(Api { address: coordinator.address, client })
     }
 
     pub(super) fn address(&self) -> &str {
@@ -46,8 +48,7 @@ impl Api {
 
     /// The body of a 2xx answer.
     pub(super) fn get(&self, path: &str) -> anyhow::Result<String> {
-        let url = format!("http://{}{path}", self.address);
-        self.body(self.agent.get(url).call())
+        self.body(self.client.get(&self.address, path))
     }
 
     /// As [`Api::get`], decoded.
@@ -57,14 +58,10 @@ impl Api {
 
     /// Posts nothing to `path` and decodes the 2xx answer.
     pub(super) fn post_json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let url = format!("http://{}{path}", self.address);
-        self.decode(&self.body(self.agent.post(url).send_empty())?)
+        self.decode(&self.body(self.client.post(&self.address, path, None::<&()>))?)
     }
 
-    fn body(
-        &self,
-        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> anyhow::Result<String> {
+    fn body(&self, answer: Result<Answer, crate::http::Error>) -> anyhow::Result<String> {
         let unreachable = || {
             let text = format!(
                 "ask the coordinator at {}: is it running, and is this its HTTP address?",
@@ -72,14 +69,13 @@ impl Api {
             );
             Coded::new(Code::COORDINATOR_UNREACHABLE, text)
         };
-        let mut answer = answer.with_context(unreachable)?;
-        let text = answer.body_mut().read_to_string().with_context(unreachable)?;
-        if !answer.status().is_success() {
+        let Answer { status, text } = answer.with_context(unreachable)?;
+        if !(200..300).contains(&status) {
             return Err(match serde_json::from_str::<Refusal>(&text) {
                 Ok(Refusal { error, code }) => {
                     Coded::new(code, format!("the coordinator refuses: {error}"))
                 }
-                Err(_) => self.no_answer(&format!("{} there", answer.status())),
+                Err(_) => self.no_answer(&format!("{status} there")),
             }
             .into());
         }

@@ -9,7 +9,10 @@ use tokio::task::JoinError;
 use crate::cluster::{BadName, causes};
 use crate::coordinator::store;
 use crate::explain::{Code, Coded, of_log};
-use crate::{agent, apply, config, log, report, server, ship, stamp, tail, timestamp, token, wire};
+use crate::{
+    agent, apply, config, doctor, http, log, report, server, ship, stamp, tail, timestamp, token,
+    wire,
+};
 
 /// The failure with the code of the first of its causes that has one, or `otherwise`.
 pub(super) fn coded(error: &anyhow::Error, otherwise: Code) -> Coded {
@@ -30,6 +33,8 @@ fn code(error: &(dyn Error + 'static)) -> Option<Code> {
         agent::Error => agent::Error::code,
         apply::Error => apply::Error::code,
         config::Error => config::Error::code,
+        doctor::Error => doctor::Error::code,
+        http::Error => http::Error::code,
         log::Error => log::Error::code,
         report::Error => report::Error::code,
         server::Error => server::Error::code,

@@ -49,7 +49,7 @@ struct Answer {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let What::Replace { name, coordinator, wait } = args.what;
     let member = MemberName::new(name)?;
-    let api = Api::new(coordinator);
+    let api = Api::new(coordinator)?;
     let Answer { generation, state } = api.post_json(&format!("/v1/members/{member}/replace"))?;
     if state == "counts" {
         say(&format!("{member} counts with the log it has; nothing to change"))?;

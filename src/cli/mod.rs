@@ -10,6 +10,7 @@
 mod adopt;
 mod api;
 mod config;
+mod doctor;
 mod explain;
 mod failure;
 mod log;
@@ -45,6 +46,8 @@ enum Command {
     Timestamp(role::Args),
     /// Run a whole cluster on this machine, with real servers, until interrupted.
     Playground(playground::Args),
+    /// Check whether a server is as the cluster needs it.
+    Doctor(doctor::Args),
     /// Show the cluster.
     Status(status::Args),
     /// Say where a restored replica stands.
@@ -76,6 +79,7 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
         Command::Agent(args) => role::run(args, Config::into_agent, agent::run),
         Command::Coordinator(args) => role::run(args, Config::into_coordinator, coordinator::run),
         Command::Playground(args) => playground::run(args),
+        Command::Doctor(args) => printed(doctor::run(args)),
         Command::Status(args) => printed(status::run(args)),
         Command::Adopt(args) => printed(adopt::run(args)),
         Command::Member(args) => printed(member::run(args)),

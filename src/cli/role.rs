@@ -4,14 +4,17 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use crate::cluster::causes;
 use crate::config::{Config, Error};
 use crate::explain::{Code, Coded};
+use crate::renewal::{Renewals, Renewer};
 
 /// Where a role's options come from.
 #[derive(Debug, clap::Args)]
@@ -35,7 +38,7 @@ pub fn run<C, R, F>(
     role: R,
 ) -> anyhow::Result<ExitCode>
 where
-    R: FnOnce(C, CancellationToken) -> F,
+    R: FnOnce(C, Renewals, CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>>,
 {
     let config = pick(Config::load(&args.config)?)?;
@@ -45,8 +48,11 @@ where
     runtime.block_on(async {
         let stop = CancellationToken::new();
         let signals = cancel_on_signal(stop.clone())?;
-        let ended = Box::pin(role(config, stop)).await;
+        let (renewer, renewals) = Renewals::channel();
+        let hangups = renew_on_hangup(args.config, renewer)?;
+        let ended = Box::pin(role(config, renewals, stop)).await;
         signals.abort();
+        hangups.abort();
         ended
     })?;
     Ok(ExitCode::SUCCESS)
@@ -68,6 +74,23 @@ fn start_log(json: bool) -> anyhow::Result<()> {
         builder.init()
     }
     Ok(())
+}
+
+/// At each SIGHUP the file is read again; one that cannot be used changes nothing.
+fn renew_on_hangup(file: PathBuf, renewer: Renewer) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    Ok(tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match Config::load(&file) {
+                Ok(config) => drop(renewer.send_replace(Some(Arc::new(config)))),
+                Err(error) => tracing::error!(
+                    code = %Code::NOT_RENEWED,
+                    error = causes(&error),
+                    "SIGHUP: the configuration cannot be used; what was in force stays"
+                ),
+            }
+        }
+    }))
 }
 
 /// The first SIGINT or SIGTERM cancels; a role that does not end then can still be killed.

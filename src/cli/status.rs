@@ -10,6 +10,7 @@ use super::failure::coded;
 use crate::cluster::AckWhen;
 use crate::coordinator::{MemberStatus, Status};
 use crate::explain::{Code, Coded};
+use crate::report::Protection;
 
 /// How often `--watch` looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ pub struct Args {
 /// # Errors
 /// The coordinator does not answer, or standard output is closed.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let api = Api::new(args.coordinator);
+    let api = Api::new(args.coordinator)?;
     let terminal = std::io::stdout().is_terminal();
     loop {
         let shown = if args.json { api.get("/v1/status") } else { table(&api, terminal) };
@@ -125,6 +126,16 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
     let rule = if status.rule.is_empty() { "not in force yet" } else { &status.rule };
     facts.push(("rule", format!("{rule}; {ack}")));
     facts.push(("committed", number(status.commit_lsn)));
+    let protection = match status.protection {
+        Protection::Protected => "protected".to_owned(),
+        Protection::Unprotected => {
+            let reasons = status.reasons.iter();
+            let reasons: Vec<String> =
+                reasons.map(|reason| format!("{} {}", reason.code, reason.text)).collect();
+            format!("UNPROTECTED: {}", reasons.join(". "))
+        }
+    };
+    facts.push(("protection", protection));
     if !status.waiting_for.is_empty() {
         facts.push(("waiting for", status.waiting_for.join(", ")));
     }
@@ -168,7 +179,7 @@ fn number(value: Option<u64>) -> String {
 }
 
 /// Texts come over the network: nothing in them may steer the terminal or break the columns.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect()
 }
 
@@ -213,6 +224,8 @@ mod tests {
             epoch: Some(7),
             shipper: Some("s1".to_owned()),
             complete: true,
+            protection: Protection::Unprotected,
+            reasons: vec![Coded::new(Code::UNPROTECTED_OFF, "semi-sync is off")],
             source: "s1".to_owned(),
             rule: "2 of s1, s2, s3 flushed (1 may be lost, 1 may be away)".to_owned(),
             generation: Some(1),
@@ -222,6 +235,7 @@ mod tests {
             commit_timestamp: None,
             waiting_for: vec!["s3".to_owned()],
             alarms: vec![Coded::new(Code::MEMBER_AWAY, "s3: \x1b[2Jgone")],
+            certificates: Vec::new(),
             members: vec![
                 member("s1", "source", Some(1000)),
                 member("s2", "replica", Some(20)),
@@ -240,6 +254,7 @@ source       s1
 epoch        7
 rule         2 of s1, s2, s3 flushed (1 may be lost, 1 may be away); COMMIT returns when committed
 committed    1000
+protection   UNPROTECTED: PLM220 semi-sync is off
 waiting for  s3
 
 MEMBER  ROLE     STANDING  WRITTEN  FLUSHED  APPLIED  LAG  SINCE  SERVER          STATE

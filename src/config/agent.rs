@@ -7,7 +7,7 @@ use super::error::Problem;
 use super::load::{Fault, Files, at};
 use super::raw::{RawAgent, RawServer, RawTlsMode};
 use super::units::{DurationText, SizeText};
-use super::{ClusterConfig, ServerConfig, StartAt, TlsMode, address};
+use super::{ClusterConfig, HttpAccess, ServerConfig, StartAt, TlsMode, address, http};
 use crate::cluster::MemberName;
 
 /// A member of the log.
@@ -23,6 +23,8 @@ pub struct AgentConfig {
     pub listen: String,
     /// `host:port` of its HTTP API.
     pub http: String,
+    /// Who may use that.
+    pub access: HttpAccess,
     /// `host:port` of each coordinator, at least one.
     pub coordinators: Vec<String>,
     /// `host:port` of each timestamp server: an odd number, or none for a witness.
@@ -67,6 +69,7 @@ const TIMESTAMPS_MAX: usize = 9;
 pub(super) fn validate(
     raw: RawAgent,
     cluster: ClusterConfig,
+    access: Option<HttpAccess>,
     files: &Files,
 ) -> Result<AgentConfig, Fault> {
     at("agent.listen", address::check(&raw.listen))?;
@@ -75,6 +78,7 @@ pub(super) fn validate(
         let other = "agent.listen".to_owned();
         return at("agent.http", Err(Problem::SameAddress { address: raw.http, other }));
     }
+    let access = http::required(access, "agent.http", &raw.http)?;
     if raw.coordinators.is_empty() {
         let problem = Problem::Empty("list the host:port of the coordinator");
         return at("agent.coordinators", Err(problem));
@@ -90,6 +94,7 @@ pub(super) fn validate(
         data_dir: files.path(raw.data_dir),
         listen: raw.listen,
         http: raw.http,
+        access,
         coordinators: raw.coordinators,
         timestamps: raw.timestamps,
         segment_bytes: raw.segment.0,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::error::Problem;
 use super::load::{Fault, Files, at};
 use super::raw::{RawCoordinator, RawMember};
-use super::{ClusterConfig, address};
+use super::{ClusterConfig, HttpAccess, address, http};
 use crate::cluster::{AckWhen, MemberName, Rule};
 
 /// The coordinator, and the cluster as it is first made.
@@ -19,6 +19,8 @@ pub struct CoordinatorConfig {
     pub listen: String,
     /// `host:port` of its HTTP API.
     pub http: String,
+    /// Who may use that.
+    pub access: HttpAccess,
     /// The member whose server takes writes; one of `members`, not a witness.
     pub source: MemberName,
     /// Members that may be lost; less than the number of members. Default: 1.
@@ -50,6 +52,7 @@ pub struct MemberConfig {
 pub(super) fn validate(
     raw: RawCoordinator,
     cluster: ClusterConfig,
+    access: Option<HttpAccess>,
     files: &Files,
 ) -> Result<CoordinatorConfig, Fault> {
     at("coordinator.listen", address::check(&raw.listen))?;
@@ -58,6 +61,7 @@ pub(super) fn validate(
         let other = "coordinator.listen".to_owned();
         return at("coordinator.http", Err(Problem::SameAddress { address: raw.http, other }));
     }
+    let access = http::required(access, "coordinator.http", &raw.http)?;
     at("coordinator.members", check_members(&raw.members))?;
     at("coordinator.source", check_source(&raw.members, &raw.source))?;
     let (tolerate, members) = (raw.tolerate, raw.members.len());
@@ -74,6 +78,7 @@ pub(super) fn validate(
         data_dir: files.path(raw.data_dir),
         listen: raw.listen,
         http: raw.http,
+        access,
         source: raw.source,
         tolerate,
         ack: raw.ack,

@@ -124,6 +124,32 @@ pub enum Problem {
     /// Too large to be a secret: probably the wrong file.
     #[error("the secret has more than {0} bytes; name the right file")]
     SecretLong(usize),
+    /// More lines than a change of secrets takes.
+    #[error("has {lines} lines, one secret each; at most {most} are accepted at a time")]
+    SecretCount {
+        /// Found.
+        lines: usize,
+        /// Allowed.
+        most: usize,
+    },
+    /// Would not survive an HTTP header.
+    #[error("a token is printable ASCII without spaces (`head -c 32 /dev/urandom | base64`)")]
+    TokenLetters,
+    /// Whoever reaches the port could use it.
+    #[error(
+        "asks for no credential; set token_file (or token_env), or client_ca in tls. open = true does \
+         without, for loopback addresses only"
+    )]
+    NoCredential,
+    /// `open` contradicts a credential.
+    #[error("is true, but a token or client_ca is set; remove the one or the other")]
+    OpenWithCredential,
+    /// Open to others than this machine.
+    #[error(
+        "{0:?} is no loopback address, and [http] open = true does without a credential; set \
+         token_file instead"
+    )]
+    OpenAddress(String),
     /// Nothing listed.
     #[error("is empty; {0}")]
     Empty(&'static str),
@@ -203,12 +229,17 @@ impl Problem {
             | Problem::SecretFile { .. }
             | Problem::SecretEnv(_)
             | Problem::SecretShort { .. }
-            | Problem::SecretLong(_) => Code::CONFIG_SECRET,
+            | Problem::SecretLong(_)
+            | Problem::SecretCount { .. }
+            | Problem::TokenLetters => Code::CONFIG_SECRET,
             Problem::ClusterName(_)
             | Problem::Empty(_)
             | Problem::Twice(_)
             | Problem::Start(_)
             | Problem::Range { .. } => Code::CONFIG_VALUE,
+            Problem::NoCredential | Problem::OpenWithCredential | Problem::OpenAddress(_) => {
+                Code::CONFIG_HTTP
+            }
             Problem::TimestampCount(_) => Code::CONFIG_TIMESTAMP_COUNT,
             Problem::MissingCa(_) | Problem::UnusedCa => Code::CONFIG_TLS,
             Problem::UnknownSource(_) | Problem::WitnessSource(_) => Code::CONFIG_SOURCE,

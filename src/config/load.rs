@@ -8,7 +8,7 @@ use super::error::Problem;
 use super::raw::{RawCluster, RawConfig};
 use super::{
     AgentConfig, ClusterConfig, Config, CoordinatorConfig, Error, Secret, TimestampConfig,
-    TlsFiles, agent, coordinator, timestamp,
+    TlsFiles, agent, coordinator, http, timestamp,
 };
 
 /// A key and what is wrong with it; the file is added where it is known.
@@ -23,6 +23,8 @@ pub(super) fn at<T>(key: &'static str, result: Result<T, Problem>) -> Result<T, 
 const SECRET_BYTES_MIN: usize = 16;
 /// No password or secret is longer; a longer file is a wrong one.
 const SECRET_BYTES_MAX: usize = 4096;
+/// The old and the new one; a third if the next change comes before the last is over everywhere.
+const SECRETS_MAX: usize = 3;
 
 /// Where relative paths start, and where secrets come from.
 pub(super) struct Files<'a> {
@@ -54,6 +56,28 @@ impl Files<'_> {
             return Err(Problem::SecretLong(SECRET_BYTES_MAX));
         }
         Ok(Secret::new(text))
+    }
+
+    /// As [`Files::secret`], a line each: what is shared between processes cannot be changed
+    /// everywhere at once. At least one; each of at least [`SECRET_BYTES_MIN`] bytes.
+    pub fn secrets(
+        &self,
+        file: Option<PathBuf>,
+        env: Option<String>,
+        keys: (&'static str, &'static str),
+    ) -> Result<Vec<Secret>, Problem> {
+        let text = self.secret(file, env, keys)?;
+        let lines = text.reveal().split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        let secrets: Vec<Secret> = lines.map(Secret::new).collect();
+        for bytes in secrets.iter().map(|secret| secret.reveal().len()) {
+            if bytes < SECRET_BYTES_MIN {
+                return Err(Problem::SecretShort { bytes, least: SECRET_BYTES_MIN });
+            }
+        }
+        if secrets.len() > SECRETS_MAX {
+            return Err(Problem::SecretCount { lines: secrets.len(), most: SECRETS_MAX });
+        }
+        Ok(secrets)
     }
 }
 
@@ -126,14 +150,18 @@ impl Config {
 
 fn validate(raw: RawConfig, path: &Path, files: &Files) -> Result<Config, Fault> {
     let cluster = validate_cluster(raw.cluster, files)?;
-    let agent = raw.agent.map(|raw| agent::validate(raw, cluster.clone(), files)).transpose()?;
+    let http = raw.http.map(|raw| http::validate(raw, files)).transpose()?;
+    let agent = raw
+        .agent
+        .map(|raw| agent::validate(raw, cluster.clone(), http.clone(), files))
+        .transpose()?;
     let coordinator = raw
         .coordinator
-        .map(|raw| coordinator::validate(raw, cluster.clone(), files))
+        .map(|raw| coordinator::validate(raw, cluster.clone(), http.clone(), files))
         .transpose()?;
     let timestamp =
         raw.timestamp.map(|raw| timestamp::validate(raw, cluster.clone(), files)).transpose()?;
-    let config = Config { path: path.to_owned(), agent, coordinator, timestamp };
+    let config = Config { path: path.to_owned(), cluster, http, agent, coordinator, timestamp };
     check_ports(&config)?;
     at("agent.name", check_membership(&config))?;
     Ok(config)
@@ -146,17 +174,13 @@ fn validate_cluster(raw: RawCluster, files: &Files) -> Result<ClusterConfig, Fau
     }
     let keys = ("secret_file", "secret_env");
     let key = if raw.secret_env.is_some() { "cluster.secret_env" } else { "cluster.secret_file" };
-    let secret = at(key, files.secret(raw.secret_file, raw.secret_env, keys))?;
-    let bytes = secret.reveal().len();
-    if bytes < SECRET_BYTES_MIN {
-        return at(key, Err(Problem::SecretShort { bytes, least: SECRET_BYTES_MIN }));
-    }
+    let secrets = at(key, files.secrets(raw.secret_file, raw.secret_env, keys))?;
     let tls = raw.tls.map(|tls| TlsFiles {
         ca: files.path(tls.ca),
         cert: files.path(tls.cert),
         key: files.path(tls.key),
     });
-    Ok(ClusterConfig { name: raw.name, secret, tls })
+    Ok(ClusterConfig { name: raw.name, secrets, tls })
 }
 
 /// Roles of one file run on one machine: no two may listen on one address.

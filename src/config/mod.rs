@@ -15,6 +15,7 @@ mod address;
 mod agent;
 mod coordinator;
 mod error;
+mod http;
 mod load;
 mod raw;
 mod secret;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 pub use agent::{AgentConfig, AgentServer};
 pub use coordinator::{CoordinatorConfig, MemberConfig};
 pub use error::{Error, Problem};
+pub use http::{HttpAccess, HttpTls};
 pub use raw::schema;
 pub use secret::Secret;
 pub use server::{ServerConfig, TlsMode};
@@ -46,6 +48,10 @@ pub const EXAMPLE: &str = include_str!("example.toml");
 pub struct Config {
     /// Where it was read from.
     pub path: PathBuf,
+    /// `[cluster]`
+    pub cluster: ClusterConfig,
+    /// `[http]`
+    pub http: Option<HttpAccess>,
     /// `[agent]`
     pub agent: Option<AgentConfig>,
     /// `[coordinator]`
@@ -59,8 +65,9 @@ pub struct Config {
 pub struct ClusterConfig {
     /// Name, in every handshake. 1 to 63 of `[A-Za-z0-9_.-]`.
     pub name: String,
-    /// Shared secret, proven in every handshake; at least 16 bytes.
-    pub secret: Secret,
+    /// Shared secrets, at least one, each of at least 16 bytes. The first is proven in handshakes,
+    /// each is accepted: more than one only while it is being changed.
+    pub secrets: Vec<Secret>,
     /// Mutual TLS between the processes of the cluster. Default: none, plain TCP.
     pub tls: Option<TlsFiles>,
 }

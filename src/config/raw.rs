@@ -21,6 +21,8 @@ pub fn schema() -> String {
 #[schemars(title = "plimsoll")]
 pub(super) struct RawConfig {
     pub cluster: RawCluster,
+    /// Who may use the HTTP ports of agent and coordinator. Both need it.
+    pub http: Option<RawHttp>,
     /// For `plimsoll agent`.
     pub agent: Option<RawAgent>,
     /// For `plimsoll coordinator`.
@@ -35,7 +37,8 @@ pub(super) struct RawConfig {
 pub(super) struct RawCluster {
     /// Name of the cluster: 1 to 63 letters, digits, '_', '.' or '-'.
     pub name: String,
-    /// File with the shared secret, at least 16 bytes. This or `secret_env`.
+    /// File with the shared secret, at least 16 bytes. This or `secret_env`. While it is being
+    /// changed, a line for each: the first is used, all are accepted.
     pub secret_file: Option<PathBuf>,
     /// Environment variable with the shared secret. This or `secret_file`.
     pub secret_env: Option<String>,
@@ -53,6 +56,38 @@ pub(super) struct RawTls {
     pub cert: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+}
+
+/// What a request must show: a token, a client's certificate, or both where both are set.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHttp {
+    /// File with the bearer token, at least 16 printable characters. This or `token_env`. While it is
+    /// being changed, a line for each: the first is used, all are accepted.
+    pub token_file: Option<PathBuf>,
+    /// Environment variable with the token. This or `token_file`.
+    pub token_env: Option<String>,
+    /// HTTPS, with `client_ca` mutual TLS. Default: none, plain HTTP.
+    pub tls: Option<RawHttpTls>,
+    /// No credential at all: only on loopback addresses, only on a machine of one's own. Default:
+    /// false.
+    #[serde(default)]
+    pub open: bool,
+}
+
+/// PEM files of HTTPS.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHttpTls {
+    /// This process's certificate chain; clients compare its names with the address they ask.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Authority of the clients' certificates: whoever has none of it is refused. Default: none is
+    /// asked for.
+    pub client_ca: Option<PathBuf>,
+    /// Authority of the servers' certificates, for the verbs. Default: `client_ca`.
+    pub ca: Option<PathBuf>,
 }
 
 /// A member: holds a copy of the log. Beside a server it is source or replica, else a witness.

@@ -4,7 +4,8 @@ use super::*;
 use crate::cluster::AckWhen;
 
 const FILE: &str = "/etc/plimsoll/p.toml";
-const CLUSTER: &str = "[cluster]\nname = \"orders\"\nsecret_env = \"SECRET\"\n";
+const CLUSTER: &str =
+    "[cluster]\nname = \"orders\"\nsecret_env = \"SECRET\"\n[http]\ntoken_env = \"TOKEN\"\n";
 const AGENT: &str = r#"
 [agent]
 name = "s1"
@@ -32,6 +33,11 @@ const TIMESTAMP: &str = "[timestamp]\nid = 7\ndata_dir = \"t\"\nlisten = \"127.0
 fn parse(text: &str) -> Result<Config, Error> {
     Config::parse(text, Path::new(FILE), &|name| match name {
         "SECRET" => Some("0123456789abcdef".to_owned()),
+        "TOKEN" => Some("a-token-of-the-tests".to_owned()),
+        "TWO" => Some("fedcba9876543210\n0123456789abcdef\r\n0123456789abcdef".to_owned()),
+        "BLANK" => Some("0123456789abcdef\n\n0123456789abcdef".to_owned()),
+        "MANY" => Some("0123456789abcdef\n".repeat(3) + "0123456789abcdef"),
+        "SPACE" => Some("0123456789 abcdef".to_owned()),
         "PASSWORD" => Some("hunter2".to_owned()),
         "SHORT" => Some("hunter2".to_owned()),
         _ => None,
@@ -60,10 +66,36 @@ fn the_whole_file_fills_every_role_and_default() {
 }
 
 #[test]
+fn an_open_port_is_on_loopback_and_said_so() {
+    let open = whole().replace("token_env = \"TOKEN\"", "open = true");
+    assert_eq!(parse(&open).unwrap().http, Some(HttpAccess::default()));
+    for far in ["10.0.0.1:7002", "0.0.0.0:7002", "s1.example:7002", "[::]:7002"] {
+        let error = parse(&open.replace("127.0.0.1:7002", far)).unwrap_err().to_string();
+        assert!(error.contains("agent.http: ") && error.contains("loopback"), "{error}");
+    }
+    for near in ["localhost:7002", "[::1]:7002", "127.1.2.3:7002"] {
+        assert!(parse(&open.replace("127.0.0.1:7002", near)).is_ok(), "{near}");
+    }
+    let error = parse(&open.replace("127.0.0.1:7101", "10.0.0.1:7101")).unwrap_err().to_string();
+    assert!(error.contains("coordinator.http: "), "{error}");
+    let timestamp = [CLUSTER, TIMESTAMP].concat().replace("[http]\ntoken_env = \"TOKEN\"\n", "");
+    assert!(parse(&timestamp).is_ok(), "a timestamp server has no HTTP");
+}
+
+#[test]
+fn a_secret_and_its_successor_stand_on_a_line_each() {
+    let config = parse(&whole().replace("\"SECRET\"", "\"TWO\"")).unwrap();
+    let secrets = config.cluster.secrets;
+    let texts: Vec<&str> = secrets.iter().map(Secret::reveal).collect();
+    assert_eq!(texts, ["fedcba9876543210", "0123456789abcdef", "0123456789abcdef"]);
+}
+
+#[test]
 fn the_example_is_good() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), "0123456789abcdef\n").unwrap();
     std::fs::write(folder.path().join("password"), "p\n").unwrap();
+    std::fs::write(folder.path().join("http-token"), "0123456789abcdef\n").unwrap();
     let file = folder.path().join("plimsoll.toml");
     std::fs::write(&file, EXAMPLE).unwrap();
     let config = Config::load(&file).unwrap();
@@ -89,14 +121,14 @@ fn the_example_names_every_key() {
 fn the_schema_on_disk_is_the_one_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/config.schema.json");
     let stored = std::fs::read_to_string(path).unwrap();
-    assert_eq!(stored, schema(), "run: plimsoll config schema > schemas/config.schema.json");
+    assert!(stored == schema(), "run: plimsoll config schema > schemas/config.schema.json");
 }
 
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_no_value() {
     let text = [CLUSTER, AGENT, "[agent.server]\npassword = \"hunter2\"\n"].concat();
     let error = parse(&text).unwrap_err().to_string();
-    assert!(error.contains("p.toml:13: ") && error.contains("password"), "{error}");
+    assert!(error.contains("p.toml:15: ") && error.contains("password"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 }
 
@@ -105,6 +137,14 @@ fn an_unknown_key_is_named_with_its_line_and_no_value() {
 fn what_cannot_be_is_refused_with_key_and_way_out() {
     #[rustfmt::skip]
     let cases = [
+        ("\"SECRET\"", "\"BLANK\"", "cluster.secret_env", "at least 16"),
+        ("\"SECRET\"", "\"MANY\"", "cluster.secret_env", "4 lines"),
+        ("\"TOKEN\"", "\"SHORT\"", "http.token_env", "at least 16"),
+        ("\"TOKEN\"", "\"SPACE\"", "http.token_env", "without spaces"),
+        ("[http]\ntoken_env = \"TOKEN\"\n", "", "http", "no credential"),
+        ("token_env = \"TOKEN\"", "", "http", "no credential"),
+        ("token_env = \"TOKEN\"", "tls = { cert = \"c\", key = \"k\" }", "http", "no credential"),
+        ("token_env = \"TOKEN\"", "token_env = \"TOKEN\"\nopen = true", "http.open", "remove"),
         ("name = \"orders\"", "name = \"or ders\"", "cluster.name", "letters"),
         ("\"SECRET\"", "\"SHORT\"", "cluster.secret_env", "at least 16"),
         ("\"SECRET\"", "\"NONE\"", "cluster.secret_env", "NONE"),

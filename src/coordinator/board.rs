@@ -3,12 +3,13 @@
 //! In: connections that come and go, reports, the time. Out: facts for status, routing and I16. Plain
 //! data, lost with the process: it fills again within a second.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use wal::{Incarnation, LogPoint, Lsn};
 
 use crate::cluster::{MemberName, Voter};
+use crate::lag::History;
 use crate::report::{Mark, Report};
 
 /// A member whose newest report is older is not counted on: five reports are missing.
@@ -119,37 +120,6 @@ impl Board {
     }
 }
 
-/// When the commit point passed which record.
-#[derive(Debug, Default)]
-struct History {
-    samples: VecDeque<(Instant, Lsn)>,
-}
-
-impl History {
-    /// The resolution of a lag in seconds.
-    const STEP: Duration = Duration::from_millis(50);
-    /// Ten minutes of steady commits; a lag that is longer is shown as at least this.
-    const SAMPLES: usize = 12_000;
-
-    fn note(&mut self, lsn: Lsn, now: Instant) {
-        if let Some((at, last)) = self.samples.back_mut()
-            && now.duration_since(*at) < History::STEP
-        {
-            *last = lsn;
-            return;
-        }
-        if self.samples.len() == History::SAMPLES {
-            self.samples.pop_front();
-        }
-        self.samples.push_back((now, lsn));
-    }
-
-    fn passed(&self, applied: Option<Lsn>) -> Option<Instant> {
-        let first = self.samples.partition_point(|(_, lsn)| Some(*lsn) <= applied);
-        self.samples.get(first).map(|(at, _)| *at)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use wal::Epoch;
@@ -205,25 +175,5 @@ mod tests {
         said.flushed = point(10);
         board.report(&s1, ConnectionId(1), said, now);
         assert_eq!(board.reached()[0].1, point(9).unwrap());
-    }
-
-    #[test]
-    fn lag_is_the_time_since_the_commit_point_passed() {
-        let mut history = History::default();
-        let start = Instant::now();
-        let at = |ms: u64| start + Duration::from_millis(ms);
-        assert_eq!(history.passed(None), None);
-        for (ms, number) in [(0, 1), (100, 5), (120, 7), (160, 9)] {
-            history.note(lsn(number), at(ms));
-        }
-        assert_eq!(history.passed(None), Some(at(0)));
-        assert_eq!(history.passed(Some(lsn(1))), Some(at(100)));
-        assert_eq!(history.passed(Some(lsn(6))), Some(at(100)), "within one step");
-        assert_eq!(history.passed(Some(lsn(7))), Some(at(160)));
-        assert_eq!(history.passed(Some(lsn(9))), None);
-        for step in 0..20_000 {
-            history.note(lsn(10 + step), at(200 + 50 * step));
-        }
-        assert_eq!(history.samples.len(), History::SAMPLES);
     }
 }

@@ -4,22 +4,9 @@ use metrics::{Unit, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use super::status::{MemberStatus, Status};
-
-const HEALTHY: &str = "plimsoll_cluster_healthy";
-const EPOCH: &str = "plimsoll_cluster_epoch";
-const EPOCH_COMPLETE: &str = "plimsoll_cluster_epoch_complete";
-const COMMIT_LSN: &str = "plimsoll_cluster_commit_lsn";
-const ALARMS: &str = "plimsoll_cluster_alarms";
-const WAITING_FOR: &str = "plimsoll_cluster_waiting_for";
-const LIVE: &str = "plimsoll_member_live";
-const COUNTS: &str = "plimsoll_member_counts";
-const SERVING: &str = "plimsoll_member_serving";
-const WRITTEN: &str = "plimsoll_member_written_lsn";
-const FLUSHED: &str = "plimsoll_member_flushed_lsn";
-const APPLIED: &str = "plimsoll_member_applied_lsn";
-const LAG_RECORDS: &str = "plimsoll_member_lag_records";
-const LAG_SECONDS: &str = "plimsoll_member_lag_seconds";
-const REPORT_AGE: &str = "plimsoll_member_report_age_seconds";
+use crate::certificate::CertificateStatus;
+use crate::metrics as names;
+use crate::report::Protection;
 
 /// A recorder of this coordinator's own; nothing is installed globally.
 pub(super) struct Metrics {
@@ -37,6 +24,7 @@ impl Metrics {
     pub(super) fn render(&self, status: &Status) -> String {
         with_local_recorder(&self.recorder, || {
             set(status);
+            status.certificates.iter().for_each(set_certificate);
             status.members.iter().for_each(set_member);
         });
         self.recorder.handle().render()
@@ -44,47 +32,64 @@ impl Metrics {
 }
 
 fn describe() {
-    describe_gauge!(HEALTHY, "1 if commits can go on");
-    describe_gauge!(EPOCH, "The last epoch granted");
-    describe_gauge!(EPOCH_COMPLETE, "1 if that epoch's start is known to be committed");
-    describe_gauge!(COMMIT_LSN, "The highest commit point reported");
-    describe_gauge!(ALARMS, Unit::Count, "Alarms in /v1/status");
-    describe_gauge!(WAITING_FOR, Unit::Count, "Members that are waited for");
-    describe_gauge!(LIVE, "1 if the member's agent is connected and reports");
-    describe_gauge!(COUNTS, "1 if the member's log counts for commit and fence");
-    describe_gauge!(SERVING, "1 if the member's server may serve reads");
-    describe_gauge!(WRITTEN, "Last record of the member's log");
-    describe_gauge!(FLUSHED, "Fsynced in the member's log up to here");
-    describe_gauge!(APPLIED, "In the member's server up to here");
-    describe_gauge!(LAG_RECORDS, Unit::Count, "Committed records that the member does not have");
-    describe_gauge!(LAG_SECONDS, Unit::Seconds, "Since when the member lacks one");
-    describe_gauge!(REPORT_AGE, Unit::Seconds, "Age of the member's newest report");
+    describe_gauge!(names::CLUSTER_HEALTHY, "1 if commits can go on");
+    let protected = "1 if a COMMIT returns only when the quorum has it";
+    describe_gauge!(names::CLUSTER_PROTECTED, protected);
+    describe_gauge!(names::CLUSTER_EPOCH, "The last epoch granted");
+    describe_gauge!(
+        names::CLUSTER_EPOCH_COMPLETE,
+        "1 if that epoch's start is known to be committed"
+    );
+    describe_gauge!(names::CLUSTER_COMMIT_LSN, "The highest commit point reported");
+    describe_gauge!(names::CLUSTER_ALARMS, Unit::Count, "Alarms in /v1/status");
+    describe_gauge!(names::CLUSTER_WAITING_FOR, Unit::Count, "Members that are waited for");
+    describe_gauge!(names::MEMBER_LIVE, "1 if the member's agent is connected and reports");
+    describe_gauge!(names::MEMBER_COUNTS, "1 if the member's log counts for commit and fence");
+    describe_gauge!(names::MEMBER_SERVING, "1 if the member's server may serve reads");
+    describe_gauge!(names::MEMBER_WRITTEN, "Last record of the member's log");
+    describe_gauge!(names::MEMBER_FLUSHED, "Fsynced in the member's log up to here");
+    describe_gauge!(names::MEMBER_APPLIED, "In the member's server up to here");
+    describe_gauge!(
+        names::MEMBER_LAG_RECORDS,
+        Unit::Count,
+        "Committed records that the member does not have"
+    );
+    describe_gauge!(names::MEMBER_LAG, Unit::Seconds, "Since when the member lacks one");
+    let expiry = "Until the certificate ends";
+    describe_gauge!(names::CERTIFICATE_EXPIRY, Unit::Seconds, expiry);
+    describe_gauge!(names::MEMBER_REPORT_AGE, Unit::Seconds, "Age of the member's newest report");
 }
 
 fn set(status: &Status) {
-    gauge!(HEALTHY).set(flag(status.healthy));
-    gauge!(EPOCH).set(status.epoch.unwrap_or(0));
-    gauge!(EPOCH_COMPLETE).set(flag(status.complete));
-    gauge!(COMMIT_LSN).set(number(status.commit_lsn));
-    gauge!(ALARMS).set(number(u64::try_from(status.alarms.len()).ok()));
-    gauge!(WAITING_FOR).set(number(u64::try_from(status.waiting_for.len()).ok()));
+    gauge!(names::CLUSTER_HEALTHY).set(flag(status.healthy));
+    gauge!(names::CLUSTER_PROTECTED).set(flag(status.protection == Protection::Protected));
+    gauge!(names::CLUSTER_EPOCH).set(status.epoch.unwrap_or(0));
+    gauge!(names::CLUSTER_EPOCH_COMPLETE).set(flag(status.complete));
+    gauge!(names::CLUSTER_COMMIT_LSN).set(number(status.commit_lsn));
+    gauge!(names::CLUSTER_ALARMS).set(number(u64::try_from(status.alarms.len()).ok()));
+    gauge!(names::CLUSTER_WAITING_FOR).set(number(u64::try_from(status.waiting_for.len()).ok()));
+}
+
+fn set_certificate(certificate: &CertificateStatus) {
+    let key = certificate.key.clone();
+    gauge!(names::CERTIFICATE_EXPIRY, "key" => key).set(certificate.seconds_left as f64);
 }
 
 fn set_member(member: &MemberStatus) {
     let name = || member.name.clone();
-    gauge!(LIVE, "member" => name()).set(flag(member.live));
-    gauge!(COUNTS, "member" => name()).set(flag(member.standing == "counts"));
-    gauge!(SERVING, "member" => name()).set(flag(member.serving));
-    gauge!(WRITTEN, "member" => name()).set(number(member.written_lsn));
-    gauge!(FLUSHED, "member" => name()).set(number(member.flushed_lsn));
-    gauge!(APPLIED, "member" => name()).set(number(member.applied_lsn));
+    gauge!(names::MEMBER_LIVE, "member" => name()).set(flag(member.live));
+    gauge!(names::MEMBER_COUNTS, "member" => name()).set(flag(member.standing == "counts"));
+    gauge!(names::MEMBER_SERVING, "member" => name()).set(flag(member.serving));
+    gauge!(names::MEMBER_WRITTEN, "member" => name()).set(number(member.written_lsn));
+    gauge!(names::MEMBER_FLUSHED, "member" => name()).set(number(member.flushed_lsn));
+    gauge!(names::MEMBER_APPLIED, "member" => name()).set(number(member.applied_lsn));
     // Unknown is not zero: a member that never reported has no lag gauge.
     if let (Some(records), Some(seconds)) = (member.lag_records, member.lag_seconds) {
-        gauge!(LAG_RECORDS, "member" => name()).set(number(Some(records)));
-        gauge!(LAG_SECONDS, "member" => name()).set(seconds);
+        gauge!(names::MEMBER_LAG_RECORDS, "member" => name()).set(number(Some(records)));
+        gauge!(names::MEMBER_LAG, "member" => name()).set(seconds);
     }
     if let Some(age) = member.report_age_ms {
-        gauge!(REPORT_AGE, "member" => name()).set(number(Some(age)) / 1000.0);
+        gauge!(names::MEMBER_REPORT_AGE, "member" => name()).set(number(Some(age)) / 1000.0);
     }
 }
 

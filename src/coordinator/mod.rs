@@ -18,6 +18,7 @@ mod routing;
 mod run;
 mod status;
 pub mod store;
+mod throttle;
 
 #[cfg(test)]
 mod tests;

@@ -10,10 +10,12 @@ use tracing::info;
 
 use super::core::{Core, CoreHandle, SharedBoard};
 use super::engine::{Member, Settings};
-use super::http::{self, Api, BoundedListener};
+use super::http::{self, Api};
 use super::store::EmbeddedStore;
 use super::{agents, core};
 use crate::config::CoordinatorConfig;
+use crate::http::{BoundedListener, Door};
+use crate::renewal::{Doors, Renewals};
 use crate::wire::{self, Identity, Listener, PeerRole};
 
 /// How long the parts may take to end after the stop.
@@ -24,8 +26,12 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// The store cannot be opened or written, or an address cannot be bound. After a failed write nothing
 /// more was answered; the process must end and load the store again.
-pub async fn run(config: CoordinatorConfig, stop: CancellationToken) -> anyhow::Result<()> {
-    Coordinator::bind(config).await?.run(stop).await
+pub async fn run(
+    config: CoordinatorConfig,
+    renewals: Renewals,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    Coordinator::bind(config).await?.run(renewals, stop).await
 }
 
 /// A coordinator that has its addresses and its store.
@@ -33,6 +39,8 @@ pub struct Coordinator {
     name: String,
     agents: Listener,
     http: BoundedListener,
+    door: Door,
+    identity: Identity,
     core: Core<EmbeddedStore>,
     handle: CoreHandle,
     board: SharedBoard,
@@ -47,15 +55,16 @@ impl Coordinator {
         let settings = settings(&config);
         let identity = Identity::new(&config.cluster, PeerRole::Coordinator, "coordinator")?;
         let store = EmbeddedStore::open(&config.data_dir)?;
-        let agents = Listener::bind(&config.listen, identity).await?;
-        let http = BoundedListener::bind(&config.http)
+        let agents = Listener::bind(&config.listen, identity.clone()).await?;
+        let door = Door::new(&config.access)?;
+        let http = BoundedListener::bind(&config.http, door.clone())
             .await
             .map_err(|source| wire::Error::Bind { address: config.http.clone(), source })
             .context("coordinator.http")?;
         let board = SharedBoard::default();
         let (core, handle) = core::Core::start(store, &settings, board.clone()).await?;
         let name = config.cluster.name;
-        Ok(Coordinator { name, agents, http, core, handle, board })
+        Ok(Coordinator { name, agents, http, door, identity, core, handle, board })
     }
 
     /// Where agents connect.
@@ -75,14 +84,20 @@ impl Coordinator {
     ///
     /// # Errors
     /// As [`run`].
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Coordinator { name, agents, http, core, handle, board } = self;
+    pub async fn run(self, renewals: Renewals, stop: CancellationToken) -> anyhow::Result<()> {
+        let Coordinator { name, agents, http, door, identity, core, handle, board } = self;
         info!(agents = %agents.local_addr(), http = ?http.address().ok(), "listening");
         let parts = stop.child_token();
         let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
-        let api = Api::new(name, handle.clone(), board.clone());
+        let doors = Doors { identity, http: Some(door.clone()) };
+        let api = Api::new(name, handle.clone(), board.clone(), doors.clone());
         let token = parts.clone();
-        tasks.spawn(async move { Ok(http::serve(http, api, token).await?) });
+        tasks.spawn(async move {
+            doors.follow(renewals, token).await;
+            Ok(())
+        });
+        let token = parts.clone();
+        tasks.spawn(async move { Ok(http::serve(http, door, api, token).await?) });
         let token = parts.clone();
         tasks.spawn(async move { Ok(agents::serve(agents, handle, board, token).await?) });
         let token = parts.clone();

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::board::Board;
 use super::picture::Picture;
+use crate::certificate::CertificateStatus;
 use crate::cluster::AckWhen;
-use crate::explain::Coded;
+use crate::explain::{Code, Coded};
 use crate::quorum::rule;
+use crate::report::Protection;
 
 mod findings;
 mod member;
@@ -25,6 +27,10 @@ pub struct Status {
     pub name: String,
     /// An epoch is complete, its source reports, and a quorum is there: commits can go on.
     pub healthy: bool,
+    /// Whether a COMMIT at the source returns only when the quorum has it, as the source's agent says.
+    pub protection: Protection,
+    /// Why it does not, or why that is not known; one sentence each, with the way out.
+    pub reasons: Vec<Coded>,
     /// The last epoch granted.
     pub epoch: Option<u32>,
     /// The member it was granted to.
@@ -49,6 +55,9 @@ pub struct Status {
     pub waiting_for: Vec<String>,
     /// What a person must look at, the worst first, each with its code.
     pub alarms: Vec<Coded>,
+    /// The coordinator's own certificates; an agent's `/v1/status` shows the agent's.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
     /// All members, in the configuration's order.
     pub members: Vec<MemberStatus>,
 }
@@ -123,10 +132,13 @@ pub fn status(name: &str, picture: &Picture, board: &Board, now: Instant) -> Sta
     let found = findings::look(picture, board, &members, now);
     let configs = state.commit();
     let words: Vec<String> = configs.iter().map(rule::in_words).collect();
+    let (protection, reasons) = protection(picture, board, now);
     Status {
         cluster: state.cluster.to_string(),
         name: name.to_owned(),
         healthy: found.healthy,
+        protection,
+        reasons,
         epoch: state.epoch().map(wal::Epoch::get),
         shipper: state.granted.as_ref().map(|granted| granted.voter.member.to_string()),
         complete: state.granted.as_ref().is_some_and(|granted| granted.complete),
@@ -139,7 +151,22 @@ pub fn status(name: &str, picture: &Picture, board: &Board, now: Instant) -> Sta
         commit_timestamp: commit.and_then(|mark| mark.timestamp).map(wal::Timestamp::bits),
         waiting_for: found.waiting_for,
         alarms: found.alarms,
+        certificates: Vec::new(),
         members,
+    }
+}
+
+/// As the source's agent says, while it says something.
+fn protection(picture: &Picture, board: &Board, now: Instant) -> (Protection, Vec<Coded>) {
+    let source = &picture.state.source;
+    let entry = board.member(source).filter(|entry| entry.live(now));
+    let report = entry.and_then(|entry| entry.report.as_ref()).map(|(_, report)| report);
+    match report.and_then(|report| Some((report.protection?, report.reasons.clone()))) {
+        Some(said) => said,
+        None => {
+            let why = format!("the agent of the source {source} does not report");
+            (Protection::Unprotected, vec![Coded::new(Code::UNPROTECTED_UNKNOWN, why)])
+        }
     }
 }
 

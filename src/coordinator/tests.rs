@@ -9,8 +9,9 @@ use wal::{Epoch, Incarnation, LogPoint, Lsn, Timestamp};
 
 use super::*;
 use crate::cluster::{AckWhen, MemberName, Shipper};
-use crate::config::{ClusterConfig, CoordinatorConfig, MemberConfig, Secret};
+use crate::config::{ClusterConfig, CoordinatorConfig, HttpAccess, MemberConfig, Secret};
 use crate::explain::{Code, Coded};
+use crate::renewal::Renewals;
 use crate::report::{
     CoordinatorLink, Handle, LinkState, LogIdentity, Mark, MemberRole, Registration, Report,
     ServerAddress, Standing, View,
@@ -20,7 +21,7 @@ use crate::wire::{Identity, PeerRole};
 const SOON: Duration = Duration::from_secs(20);
 
 fn cluster(secret: &str) -> ClusterConfig {
-    ClusterConfig { name: "orders".to_owned(), secret: Secret::new(secret), tls: None }
+    ClusterConfig { name: "orders".to_owned(), secrets: vec![Secret::new(secret)], tls: None }
 }
 
 fn config(folder: &Path, listen: &str, members: usize) -> CoordinatorConfig {
@@ -34,6 +35,7 @@ fn config(folder: &Path, listen: &str, members: usize) -> CoordinatorConfig {
         data_dir: folder.to_owned(),
         listen: listen.to_owned(),
         http: "127.0.0.1:0".to_owned(),
+        access: HttpAccess::default(),
         source: MemberName::new("s1").unwrap(),
         tolerate: 1,
         ack: AckWhen::Flushed,
@@ -55,7 +57,7 @@ impl Running {
         let agents = coordinator.agents_address().to_string();
         let http = coordinator.http_address().unwrap().to_string();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(coordinator.run(stop.clone()));
+        let task = tokio::spawn(coordinator.run(Renewals::never(), stop.clone()));
         Running { agents, http, stop, task }
     }
 
@@ -266,7 +268,7 @@ async fn a_killed_coordinator_is_found_again_with_all_it_promised() {
         }
     };
     let stop = CancellationToken::new();
-    let task = tokio::spawn(coordinator.run(stop.clone()));
+    let task = tokio::spawn(coordinator.run(Renewals::never(), stop.clone()));
     let second = tokio::time::timeout(SOON, async {
         loop {
             match s1.handle.grant(life).await {
@@ -313,6 +315,7 @@ async fn silence_shows_within_seconds_and_says_for_whom_commits_wait() {
     assert_eq!(code, 200);
     for line in [
         "plimsoll_cluster_healthy 0",
+        "plimsoll_cluster_protected 0",
         "plimsoll_cluster_epoch 1",
         "plimsoll_member_live{member=\"s1\"} 1",
         "plimsoll_member_live{member=\"s2\"} 0",

@@ -193,7 +193,7 @@ impl LogService {
             requests,
             progress,
             no_room: false,
-            fsync_seconds: metrics::histogram!("plimsoll_log_fsync_seconds"),
+            fsync_seconds: metrics::histogram!(crate::metrics::LOG_FSYNC),
         };
         service.publish();
         let thread = std::thread::Builder::new()

@@ -32,6 +32,8 @@ pub fn write(layout: &Layout, installation: &Installation) -> Result<()> {
     write_in_conf(ACCOUNTS, &settings::accounts(layout))?;
     for server in &layout.servers {
         template::copy_to(installation, &layout.home(&server.name))?;
+        let temporary = layout.temporary(server);
+        std::fs::create_dir(&temporary).with_context(|| format!("make {}", temporary.display()))?;
         let options = settings::options(layout, server, installation);
         write_in_conf(&format!("{}.cnf", server.name), &options)?;
     }

@@ -120,6 +120,12 @@ impl Layout {
         self.dir.join(name)
     }
 
+    /// A server's folder for temporary tables. Its own: a MariaDB that starts removes what it finds
+    /// there, also what is another one's.
+    pub fn temporary(&self, server: &Server) -> PathBuf {
+        self.dir.join(format!("{}-tmp", server.name))
+    }
+
     /// Where a process's words go.
     pub fn log_of(&self, name: &str) -> PathBuf {
         self.dir.join("output").join(format!("{name}.log"))

@@ -10,9 +10,12 @@ pub const SECRET_FILE: &str = "secret";
 /// The agents' password.
 pub const PASSWORD_FILE: &str = "password";
 
+/// A playground is for one machine and one person: its ports are on loopback and ask for nothing.
+const OPEN: &str = "[http]\nopen = true\n\n";
+
 /// Configuration of an agent; without a server, of a witness.
 pub fn agent(layout: &Layout, agent: &Agent, server: Option<&Server>) -> String {
-    let mut text = cluster();
+    let mut text = cluster() + OPEN;
     text += &format!(
         "[agent]\nname = {name}\ndata_dir = {data}\nlisten = {listen}\nhttp = {http}\n\
          coordinators = [{coordinator}]\ntimestamps = [{timestamps}]\n",
@@ -47,7 +50,7 @@ pub fn coordinator(layout: &Layout) -> String {
         AckWhen::Applied => "applied",
     };
     format!(
-        "{cluster}[coordinator]\ndata_dir = {data}\nlisten = {listen}\nhttp = {http}\n\
+        "{cluster}{OPEN}[coordinator]\ndata_dir = {data}\nlisten = {listen}\nhttp = {http}\n\
          source = {source}\ntolerate = 1\nack = \"{ack}\"\nmembers = [\n{members}]\n",
         cluster = cluster(),
         data = quoted_path(&layout.home(&layout.coordinator.process)),

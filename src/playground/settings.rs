@@ -73,12 +73,13 @@ pub fn options(layout: &Layout, server: &Server, installation: &Installation) ->
         ServerFamily::Mysql => (MYSQL, MYSQL_SEMI_SYNC, "admin-port"),
     };
     format!(
-        "[mysqld]\n{needs}\ndatadir={data}\nserver-id={number}\nport={port}\n\
+        "[mysqld]\n{needs}\ndatadir={data}\ntmpdir={temporary}\nserver-id={number}\nport={port}\n\
          {fallback}={fallback_port}\n{COMMON}{family}{semi_sync}{open}{added}\n",
         semi_sync = if layout.bare { "" } else { semi_sync },
         open = if layout.bare && server.number == 1 { "read_only=OFF\n" } else { "" },
         needs = installation.needs.join("\n"),
         data = layout.home(&server.name).display(),
+        temporary = layout.temporary(server).display(),
         number = server.number,
         port = server.port,
         fallback_port = server.fallback_port,

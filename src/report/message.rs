@@ -1,5 +1,6 @@
 //! What agents and the coordinator say to each other. JSON bodies; `schemas/wire.md` specifies them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn, Timestamp};
 
@@ -255,6 +256,22 @@ pub struct Report {
     pub state: String,
     /// What a person must look at, one sentence each, with the way out.
     pub alarms: Vec<Coded>,
+    /// At the source: whether its COMMITs depend on the quorum alone.
+    #[serde(default)]
+    pub protection: Option<Protection>,
+    /// Why they do not.
+    #[serde(default)]
+    pub reasons: Vec<Coded>,
+}
+
+/// Whether a COMMIT at the source returns only when the quorum has it (I3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protection {
+    /// It does.
+    Protected,
+    /// It may return before, or without; or that is not known.
+    Unprotected,
 }
 
 impl Report {
@@ -272,6 +289,8 @@ impl Report {
             waiting_for: Vec::new(),
             state: "starting".to_owned(),
             alarms: Vec::new(),
+            protection: None,
+            reasons: Vec::new(),
         }
     }
 }

@@ -16,6 +16,6 @@ pub use error::Error;
 pub use handle::{Handle, LinkState};
 pub use link::CoordinatorLink;
 pub use message::{
-    ANSWER, Answer, Ask, LogIdentity, MAX_BODY, Mark, MemberRole, MemberView, REPORT, REQUEST,
-    Registration, Reply, Report, Request, ServerAddress, Standing, VIEW, View,
+    ANSWER, Answer, Ask, LogIdentity, MAX_BODY, Mark, MemberRole, MemberView, Protection, REPORT,
+    REQUEST, Registration, Reply, Report, Request, ServerAddress, Standing, VIEW, View,
 };

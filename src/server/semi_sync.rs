@@ -16,6 +16,7 @@ struct Spelling {
     clients: &'static str,
     status: &'static str,
     waiting: &'static str,
+    passed: &'static str,
 }
 
 const SPELLINGS: [Spelling; 2] = [
@@ -27,6 +28,7 @@ const SPELLINGS: [Spelling; 2] = [
         clients: "rpl_semi_sync_source_clients",
         status: "rpl_semi_sync_source_status",
         waiting: "rpl_semi_sync_source_wait_sessions",
+        passed: "rpl_semi_sync_source_no_tx",
     },
     Spelling {
         enabled: "rpl_semi_sync_master_enabled",
@@ -36,6 +38,7 @@ const SPELLINGS: [Spelling; 2] = [
         clients: "rpl_semi_sync_master_clients",
         status: "rpl_semi_sync_master_status",
         waiting: "rpl_semi_sync_master_wait_sessions",
+        passed: "rpl_semi_sync_master_no_tx",
     },
 ];
 
@@ -61,6 +64,28 @@ pub struct SemiSync {
     /// Acknowledging replicas attached now. More than our own one voids the quorum: a foreign ACK
     /// releases every COMMIT.
     pub clients: u32,
+    /// Sessions whose COMMIT waits now.
+    pub waiting: u64,
+    /// COMMITs since the server's start (or RESET) that returned without an ACK.
+    pub passed: u64,
+    /// The variable that switches it, as this server spells it.
+    pub switch: &'static str,
+}
+
+impl SemiSync {
+    /// From a server's global variables and its semi-sync counters; `None` where it has none.
+    pub fn of(variables: &Variables, status: &Variables) -> Option<SemiSync> {
+        let spelling = find(variables)?;
+        let count = |name| status.get(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        Some(SemiSync {
+            enabled: variables.is_on(spelling.enabled),
+            active: status.is_on(spelling.status),
+            clients: count(spelling.clients).try_into().unwrap_or(u32::MAX),
+            waiting: count(spelling.waiting),
+            passed: count(spelling.passed),
+            switch: spelling.enabled,
+        })
+    }
 }
 
 /// Makes COMMIT at this server wait for an ACK after the binlog's fsync and before the engine's
@@ -112,7 +137,7 @@ pub async fn disable_semi_sync(session: &mut Session) -> Result<(), Error> {
         return Ok(());
     };
     let status = Variables::semi_sync_status(session).await?;
-    let waiting = status.get(spelling.waiting).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let waiting = SemiSync::of(&variables, &status).map_or(0, |now| now.waiting);
     if waiting > 0 {
         return Err(Error::Waiting { sessions: waiting });
     }
@@ -127,11 +152,7 @@ pub async fn disable_semi_sync(session: &mut Session) -> Result<(), Error> {
 pub async fn semi_sync(session: &mut Session) -> Result<Option<SemiSync>, Error> {
     let variables = Variables::global(session).await?;
     let status = Variables::semi_sync_status(session).await?;
-    Ok(find(&variables).map(|spelling| SemiSync {
-        enabled: variables.is_on(spelling.enabled),
-        active: status.is_on(spelling.status),
-        clients: status.get(spelling.clients).and_then(|text| text.parse().ok()).unwrap_or(0),
-    }))
+    Ok(SemiSync::of(&variables, &status))
 }
 
 fn find(variables: &Variables) -> Option<&'static Spelling> {

@@ -232,7 +232,8 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
     }
 }
 
-pub(super) fn text(row: &Row, column: usize) -> String {
+/// A column as text; empty where there is none, or NULL.
+pub fn text(row: &Row, column: usize) -> String {
     match row.get(column) {
         Some(Some(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
         _ => String::new(),

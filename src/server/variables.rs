@@ -41,6 +41,11 @@ impl Variables {
         names.iter().find_map(|name| self.get(name).map(|value| (*name, value)))
     }
 
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.0.iter().map(|(name, value)| (name.clone(), value.clone()))
+    }
+
     /// Whether it is on, in any of the ways servers say so.
     pub fn is_on(&self, name: &str) -> bool {
         self.get(name).is_some_and(is_on)

@@ -28,7 +28,7 @@ fn name(text: &str) -> MemberName {
 
 fn identity(text: &str) -> Identity {
     let secret = Secret::new("a secret of sixteen bytes and more");
-    let cluster = ClusterConfig { name: "test".to_owned(), secret, tls: None };
+    let cluster = ClusterConfig { name: "test".to_owned(), secrets: vec![secret], tls: None };
     Identity::new(&cluster, PeerRole::Member, text).unwrap()
 }
 

@@ -16,6 +16,7 @@ use super::state::State;
 use crate::cluster::{ErrorClass, causes};
 use crate::config::TimestampConfig;
 use crate::explain::Code;
+use crate::renewal::{Doors, Renewals};
 use crate::wire::{Identity, Incoming, Listener, PeerRole, Receiver, Sender};
 
 /// Clients at once. A cluster has a few dozen; each costs a task and some kilobytes.
@@ -29,16 +30,26 @@ const SAVE_PAUSE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// It cannot start, or its disk failed.
-pub async fn run(config: TimestampConfig, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    config: TimestampConfig,
+    renewals: Renewals,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let server = Server::bind(&config).await?;
+    let doors = Doors { identity: server.identity.clone(), http: None };
+    let serving = stop.child_token();
+    let following = tokio::spawn(doors.follow(renewals, serving.clone()));
     info!(id = config.id, address = %server.local_addr(), "timestamp server ready");
-    server.serve(stop).await?;
-    Ok(())
+    let served = server.serve(stop).await;
+    serving.cancel();
+    following.await?;
+    Ok(served?)
 }
 
 /// A server that has its state and its port.
 #[derive(Debug)]
 pub struct Server {
+    identity: Identity,
     listener: Listener,
     state: State,
 }
@@ -70,8 +81,8 @@ impl Server {
         let state = State::open(&config.data_dir, config.id)?;
         let name = format!("timestamp-{}", config.id);
         let me = Identity::new(&config.cluster, PeerRole::Timestamp, &name)?;
-        let listener = Listener::bind(&config.listen, me).await?;
-        Ok(Server { listener, state })
+        let listener = Listener::bind(&config.listen, me.clone()).await?;
+        Ok(Server { identity: me, listener, state })
     }
 
     /// Where it listens.
@@ -84,7 +95,7 @@ impl Server {
     /// # Errors
     /// A write was not confirmed by the disk ([`Error::Sync`]): the process must end.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), Error> {
-        let Server { listener, state } = self;
+        let Server { listener, state, .. } = self;
         let (id, _) = state.life();
         let limit = state.limit();
         let shared = Arc::new(Shared {

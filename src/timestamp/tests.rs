@@ -16,7 +16,11 @@ use crate::config::{ClusterConfig, Secret, TimestampConfig};
 use crate::wire::{Identity, PeerRole, Receiver, Sender, connect};
 
 fn cluster() -> ClusterConfig {
-    ClusterConfig { name: "orders".into(), secret: Secret::new("0123456789abcdef"), tls: None }
+    ClusterConfig {
+        name: "orders".into(),
+        secrets: vec![Secret::new("0123456789abcdef")],
+        tls: None,
+    }
 }
 
 fn config(folder: &Path, id: u8, listen: &str) -> TimestampConfig {

@@ -12,7 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::handshake::{self, Met};
+use super::identity::Keys;
 use super::{Error, HANDSHAKE_DEADLINE, Identity, Peer, PeerRole, Receiver, STRANGERS_MAX, Sender};
+use crate::config::Secret;
 use crate::explain::Code;
 
 /// Pause after the system refused to accept (mostly: too many open files).
@@ -74,13 +76,34 @@ pub async fn connect(
     tokio::time::timeout(deadline, connecting).await.map_err(late)?
 }
 
+/// While the secret is being changed, a peer may know one of ours only: whoever turns the first away
+/// is tried with the next, on a new connection.
 async fn connect_now(address: &str, me: &Identity, wanted: PeerRole) -> Result<Connection, Error> {
+    let keys = me.keys();
+    let mut refused = None;
+    for secret in &keys.secrets {
+        match connect_with(address, me, (&keys, secret), wanted).await {
+            Err(Error::Refused { peer, source }) => {
+                refused.get_or_insert(Error::Refused { peer, source });
+            }
+            other => return other,
+        }
+    }
+    Err(refused.unwrap_or(Error::NoSecret))
+}
+
+async fn connect_with(
+    address: &str,
+    me: &Identity,
+    (keys, secret): (&Keys, &Secret),
+    wanted: PeerRole,
+) -> Result<Connection, Error> {
     let failed = |source| Error::Connect { address: address.to_owned(), source };
     let mut stream = TcpStream::connect(address).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     let remote = stream.peer_addr().map_err(failed)?;
-    let Some(tls) = &me.tls else {
-        let met = handshake::connect(&mut stream, me, wanted, address, Vec::new()).await?;
+    let Some(tls) = &keys.tls else {
+        let met = handshake::connect(&mut stream, me, secret, wanted, address, Vec::new()).await?;
         let (reader, writer) = stream.into_split();
         return Ok(Connection::new(met, remote, Box::new(reader), Box::new(writer)));
     };
@@ -90,7 +113,7 @@ async fn connect_now(address: &str, me: &Identity, wanted: PeerRole) -> Result<C
     let mut stream = connector.connect(name, stream).await.map_err(refused)?;
     let binding = stream.get_ref().1.export_keying_material(vec![0; 32], BINDING_LABEL, None);
     let binding = binding.map_err(Error::TlsSetup)?;
-    let met = handshake::connect(&mut stream, me, wanted, address, binding).await?;
+    let met = handshake::connect(&mut stream, me, secret, wanted, address, binding).await?;
     let (reader, writer) = tokio::io::split(stream);
     Ok(Connection::new(met, remote, Box::new(reader), Box::new(writer)))
 }
@@ -205,8 +228,9 @@ async fn accept_now(
     let peer = address.to_string();
     let lost = |source| Error::Lost { peer: peer.clone(), source };
     stream.set_nodelay(true).map_err(lost)?;
-    let Some(tls) = &me.tls else {
-        let met = handshake::accept(&mut stream, me, &peer, Vec::new()).await?;
+    let keys = me.keys();
+    let Some(tls) = &keys.tls else {
+        let met = handshake::accept(&mut stream, me, &keys.secrets, &peer, Vec::new()).await?;
         let (reader, writer) = stream.into_split();
         return Ok(Connection::new(met, address, Box::new(reader), Box::new(writer)));
     };
@@ -214,7 +238,7 @@ async fn accept_now(
     let mut stream = TlsAcceptor::from(tls.server.clone()).accept(stream).await.map_err(refused)?;
     let binding = stream.get_ref().1.export_keying_material(vec![0; 32], BINDING_LABEL, None);
     let binding = binding.map_err(Error::TlsSetup)?;
-    let met = handshake::accept(&mut stream, me, &peer, binding).await?;
+    let met = handshake::accept(&mut stream, me, &keys.secrets, &peer, binding).await?;
     let (reader, writer) = tokio::io::split(stream);
     Ok(Connection::new(met, address, Box::new(reader), Box::new(writer)))
 }

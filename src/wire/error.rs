@@ -1,10 +1,10 @@
 //! What can end a connection, or keep it from being made.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{PeerRole, Versions};
+use crate::certificate;
 use crate::cluster::ErrorClass;
 use crate::explain::Code;
 
@@ -15,15 +15,14 @@ pub enum Error {
     #[error("{0:?} cannot name a peer or cluster; use 1 to 63 letters, digits, '_', '.' or '-'")]
     Name(String),
     /// A PEM file.
-    #[error("{}: no usable PEM ({problem}); name a readable file with {wanted}", file.display())]
-    TlsFile {
-        /// The file.
-        file: PathBuf,
-        /// The parser's or system's words.
-        problem: String,
-        /// What should be in it.
-        wanted: &'static str,
-    },
+    #[error(transparent)]
+    TlsFile(#[from] certificate::Error),
+    /// The authority cannot be used.
+    #[error("cluster TLS: the authority cannot be used: {0}")]
+    TlsAuthority(String),
+    /// Certificates were added to or removed from the file of a running process.
+    #[error("[cluster] tls was added or removed: that needs a restart")]
+    TlsSwitched,
     /// Certificate and key, or the authority, are refused by the TLS library.
     #[error("cluster TLS: certificate, key and authority do not work together")]
     TlsSetup(#[source] rustls::Error),
@@ -88,6 +87,9 @@ pub enum Error {
         /// Address.
         peer: String,
     },
+    /// An identity without a secret; no configuration gives one.
+    #[error("the cluster's secret is missing")]
+    NoSecret,
     /// The secret was not proven.
     #[error("{peer} has not proven the cluster's secret; is it the same there?")]
     BadProof {
@@ -184,7 +186,10 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Error::Name(_)
-            | Error::TlsFile { .. }
+            | Error::TlsFile(_)
+            | Error::TlsAuthority(_)
+            | Error::TlsSwitched
+            | Error::NoSecret
             | Error::TlsSetup(_)
             | Error::Bind { .. }
             | Error::Unsendable { .. } => ErrorClass::Fatal,
@@ -197,7 +202,11 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Name(_) => Code::CONFIG_VALUE,
-            Error::TlsFile { .. } | Error::TlsSetup(_) => Code::TLS_FILES,
+            Error::TlsFile(_)
+            | Error::TlsAuthority(_)
+            | Error::TlsSwitched
+            | Error::TlsSetup(_) => Code::TLS_FILES,
+            Error::NoSecret => Code::CONFIG_SECRET,
             Error::Bind { .. } => Code::CANNOT_LISTEN,
             Error::Connect { .. } => Code::PEER_UNREACHABLE,
             Error::TlsHandshake { .. } => Code::TLS_HANDSHAKE,

@@ -14,43 +14,47 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::hello::{Hello, MAGIC, NONCE_LEN, PROOF_LEN, Step, Transcript, VERSIONS, Versions};
 use super::{Error, HANDSHAKE_BYTES_MAX, Identity, PeerRole};
+use crate::config::Secret;
 
 /// A peer's hello, checked, and the version to speak.
 pub(super) type Met = (Hello, u16);
 
-/// The side that connected. `binding` is the TLS session's key material, empty without TLS.
+/// The side that connected, proving `secret`. `binding` is the TLS session's key material, empty
+/// without TLS.
 pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     me: &Identity,
+    secret: &Secret,
     wanted: PeerRole,
     peer: &str,
     binding: Vec<u8>,
 ) -> Result<Met, Error> {
     let connector = own_hello(me, VERSIONS)?.encode();
     let mut transcript = Transcript { binding, connector, listener: Vec::new() };
-    let knock = transcript.prove(&me.secret, Step::Knock);
+    let knock = transcript.prove(secret, Step::Knock);
     write(stream, &[&transcript.connector, &knock], peer).await?;
 
     let answer = read(stream, peer).await?;
     let (theirs, proof) = split(&answer, peer)?;
     theirs.clone_into(&mut transcript.listener);
     let hello = check_hello(theirs, me, peer)?;
-    if !transcript.holds(&me.secret, Step::Listener, proof) {
+    if !transcript.holds(secret, Step::Listener, proof) {
         return Err(Error::BadProof { peer: peer.to_owned() });
     }
     let version = check_version(&hello, peer)?;
     if hello.role != wanted {
         return Err(Error::Role { peer: peer.to_owned(), wanted, found: hello.role });
     }
-    let proof = transcript.prove(&me.secret, Step::Connector);
+    let proof = transcript.prove(secret, Step::Connector);
     write(stream, &[&proof], peer).await?;
     Ok((hello, version))
 }
 
-/// The side that was connected to.
+/// The side that was connected to. `secrets`: whichever the peer proves, of them, is proven back.
 pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     me: &Identity,
+    secrets: &[Secret],
     peer: &str,
     binding: Vec<u8>,
 ) -> Result<Met, Error> {
@@ -59,16 +63,15 @@ pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     let connector = theirs.to_owned();
     let hello = check_hello(theirs, me, peer)?;
     let mut transcript = Transcript { binding, connector, listener: Vec::new() };
-    if !transcript.holds(&me.secret, Step::Knock, proof) {
-        return Err(Error::BadProof { peer: peer.to_owned() });
-    }
+    let known = secrets.iter().find(|secret| transcript.holds(secret, Step::Knock, proof));
+    let secret = known.ok_or_else(|| Error::BadProof { peer: peer.to_owned() })?;
     transcript.listener = own_hello(me, VERSIONS)?.encode();
-    let proof = transcript.prove(&me.secret, Step::Listener);
+    let proof = transcript.prove(secret, Step::Listener);
     write(stream, &[&transcript.listener, &proof], peer).await?;
     // Only now, so that the peer learns of our versions and can name the fault too.
     let version = check_version(&hello, peer)?;
     let proof = read(stream, peer).await?;
-    if !transcript.holds(&me.secret, Step::Connector, &proof) {
+    if !transcript.holds(secret, Step::Connector, &proof) {
         return Err(Error::BadProof { peer: peer.to_owned() });
     }
     Ok((hello, version))

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Error, TlsMaterial};
+use crate::certificate::Expiry;
 use crate::cluster::MemberName;
 use crate::config::{ClusterConfig, Secret};
 
@@ -46,15 +48,29 @@ pub struct Identity {
     pub(super) cluster: String,
     pub(super) role: PeerRole,
     pub(super) name: String,
-    pub(super) secret: Secret,
+    keys: Arc<RwLock<Arc<Keys>>>,
+}
+
+/// What is proven and shown in handshakes: one state of it, as of the start or a renewal.
+#[derive(Debug)]
+pub struct Keys {
+    /// At least one. The first is proven, each is accepted.
+    pub(super) secrets: Vec<Secret>,
     pub(super) tls: Option<TlsMaterial>,
+}
+
+impl Keys {
+    fn load(cluster: &ClusterConfig) -> Result<Keys, Error> {
+        let tls = cluster.tls.as_ref().map(TlsMaterial::load).transpose()?;
+        Ok(Keys { secrets: cluster.secrets.clone(), tls })
+    }
 }
 
 impl Identity {
     /// `name` tells processes of one role apart: a member's name, `timestamp-0`. Same letters.
     ///
     /// # Errors
-    /// A bad name, or TLS files that cannot be used (they are read here, once).
+    /// A bad name, or TLS files that cannot be used (they are read here, and at each renewal).
     pub fn new(cluster: &ClusterConfig, role: PeerRole, name: &str) -> Result<Identity, Error> {
         for text in [cluster.name.as_str(), name] {
             MemberName::new(text).map_err(|_| Error::Name(text.to_owned()))?;
@@ -63,9 +79,33 @@ impl Identity {
             cluster: cluster.name.clone(),
             role,
             name: name.to_owned(),
-            secret: cluster.secret.clone(),
-            tls: cluster.tls.as_ref().map(TlsMaterial::load).transpose()?,
+            keys: Arc::new(RwLock::new(Arc::new(Keys::load(cluster)?))),
         })
+    }
+
+    /// Reads new secrets and certificates, for [`Identity::put`].
+    ///
+    /// # Errors
+    /// TLS files that cannot be used; TLS cannot be switched on or off.
+    pub fn prepare(&self, cluster: &ClusterConfig) -> Result<Keys, Error> {
+        let keys = Keys::load(cluster)?;
+        let switched = keys.tls.is_some() != self.keys().tls.is_some();
+        if switched { Err(Error::TlsSwitched) } else { Ok(keys) }
+    }
+
+    /// From now on these, in every clone and for all handshakes to come; connections that are there
+    /// live on.
+    pub fn put(&self, keys: Keys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    /// Until when the certificates are good; none without TLS.
+    pub fn expiries(&self) -> Vec<Expiry> {
+        self.keys().tls.as_ref().map(|tls| tls.expiries.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn keys(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The cluster's name.

@@ -11,7 +11,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(30);
 
 fn cluster(name: &str, secret: &str, tls: Option<TlsFiles>) -> ClusterConfig {
-    ClusterConfig { name: name.to_owned(), secret: Secret::new(secret), tls }
+    ClusterConfig { name: name.to_owned(), secrets: vec![Secret::new(secret)], tls }
 }
 
 fn member() -> Identity {
@@ -227,9 +227,9 @@ async fn a_replay_proves_nothing() {
     let me = member();
     let own = handshake::own_hello(&me, VERSIONS).unwrap();
     let mut recorded = Transcript { connector: own.encode(), ..Transcript::default() };
-    let knock = recorded.prove(&me.secret, Step::Knock);
+    let knock = recorded.prove(&me.keys().secrets[0], Step::Knock);
     recorded.listener = b"an earlier hello".to_vec();
-    let proof = recorded.prove(&me.secret, Step::Connector);
+    let proof = recorded.prove(&me.keys().secrets[0], Step::Connector);
     let (listener, address) = listener(coordinator()).await;
     let replaying = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -248,7 +248,7 @@ async fn both_sides_name_a_missing_common_version() {
     let newer = Versions { least: 7, most: 9 };
     let hello: Hello = handshake::own_hello(&me, newer).unwrap();
     let transcript = Transcript { connector: hello.encode(), ..Transcript::default() };
-    let knock = transcript.prove(&me.secret, Step::Knock);
+    let knock = transcript.prove(&me.keys().secrets[0], Step::Knock);
     let (listener, address) = listener(coordinator()).await;
     let connecting = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -393,4 +393,63 @@ proptest::proptest! {
             }
         });
     }
+}
+
+fn holding(secrets: &[&str]) -> Vec<Secret> {
+    secrets.iter().copied().map(Secret::new).collect()
+}
+
+fn with_secrets(secrets: &[&str]) -> ClusterConfig {
+    ClusterConfig { name: "orders".to_owned(), secrets: holding(secrets), tls: None }
+}
+
+/// The listener takes calls until the test ends: a connector may try each of its secrets.
+async fn calls(connector: &[&str], accepter: &[&str]) -> bool {
+    let accepter = Identity::new(&with_secrets(accepter), PeerRole::Coordinator, "c1").unwrap();
+    let connector = Identity::new(&with_secrets(connector), PeerRole::Member, "s1").unwrap();
+    let (listener, address) = listener(accepter).await;
+    let answering = async {
+        loop {
+            drop(listener.accept().await.unwrap().handshake().await);
+        }
+    };
+    tokio::select! {
+        connected = connect(&address, &connector, PeerRole::Coordinator, DEADLINE) => connected.is_ok(),
+        () = answering => unreachable!("it answers for ever"),
+    }
+}
+
+/// While a secret is being changed, each step may reach the processes in any order.
+#[tokio::test]
+async fn neighbours_in_a_change_of_secrets_meet_both_ways() {
+    let (old, new) = ("0123456789abcdef", "fedcba9876543210");
+    let steps: [&[&str]; 4] = [&[old], &[new, old], &[old, new], &[new]];
+    for (index, one) in steps.iter().enumerate() {
+        for (other_index, other) in steps.iter().enumerate() {
+            let common = one.iter().any(|secret| other.contains(secret));
+            assert_eq!(calls(one, other).await, common, "{index} calls {other_index}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn renewed_secrets_hold_for_the_next_handshake_and_spare_the_last() {
+    let (old, new) = ("0123456789abcdef", "fedcba9876543210");
+    let me = Identity::new(&with_secrets(&[old]), PeerRole::Coordinator, "c1").unwrap();
+    let (listener, address) = listener(me.clone()).await;
+    let call = async |secret: &str| {
+        let caller = Identity::new(&with_secrets(&[secret]), PeerRole::Member, "s1").unwrap();
+        let accepting = async { listener.accept().await.unwrap().handshake().await };
+        tokio::join!(connect(&address, &caller, PeerRole::Coordinator, DEADLINE), accepting)
+    };
+    let (there, here) = call(old).await;
+    let ((mut to, _from), (_to, mut from)) = (there.unwrap().split(), here.unwrap().split());
+    me.put(me.prepare(&with_secrets(&[new])).unwrap());
+    assert!(call(old).await.0.is_err());
+    assert!(call(new).await.0.is_ok());
+    to.send(1, &[b"still there"]).await.unwrap();
+    assert_eq!(&from.next().await.unwrap().unwrap().body[..], b"still there");
+    let mut tls_now = with_secrets(&[new]);
+    tls_now.tls = Some(tls("ca", "member"));
+    assert!(matches!(me.prepare(&tls_now), Err(Error::TlsSwitched)));
 }

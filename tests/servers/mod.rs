@@ -1,8 +1,11 @@
 //! Tests against real servers of both families.
 
 mod adopt;
+mod alerts;
 mod appliers;
 mod connections;
+mod coverage;
+mod doctor;
 mod hostile;
 mod joined;
 mod kill_loop;
@@ -12,6 +15,8 @@ mod playground;
 mod refusals;
 mod replica_binlog;
 mod resume;
+mod rotation;
 mod tail;
+mod throttle;
 mod tokens;
 mod waits;

@@ -10,6 +10,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Status and body.
 pub async fn get(at: &str, path: &str) -> Result<(u16, String)> {
+    get_with(at, path, None).await
+}
+
+/// As [`get`], with a bearer token.
+pub async fn get_with(at: &str, path: &str, token: Option<&str>) -> Result<(u16, String)> {
+    let bearer = token.map(|token| format!("Bearer {token}"));
     let url = format!("http://{at}{path}");
     tokio::task::spawn_blocking(move || {
         let agent = ureq::Agent::config_builder()
@@ -18,9 +24,29 @@ pub async fn get(at: &str, path: &str) -> Result<(u16, String)> {
             .http_status_as_error(false)
             .build()
             .new_agent();
-        let mut answer = agent.get(&url).call().with_context(|| format!("GET {url}"))?;
+        let mut request = agent.get(&url);
+        if let Some(bearer) = bearer {
+            request = request.header("authorization", bearer);
+        }
+        let mut answer = request.call().with_context(|| format!("GET {url}"))?;
         let status = answer.status().as_u16();
         Ok((status, answer.body_mut().read_to_string()?))
+    })
+    .await?
+}
+
+/// Status of a HEAD.
+pub async fn head(at: &str, path: &str) -> Result<u16> {
+    let url = format!("http://{at}{path}");
+    tokio::task::spawn_blocking(move || {
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .proxy(None)
+            .http_status_as_error(false)
+            .build()
+            .new_agent();
+        let answer = agent.head(&url).call().with_context(|| format!("HEAD {url}"))?;
+        Ok(answer.status().as_u16())
     })
     .await?
 }

@@ -73,6 +73,7 @@ pub enum Signal {
     Stop,
     Continue,
     Terminate,
+    Hangup,
 }
 
 /// A running cluster. Dropped without [`Playground::end`], it shows what its processes said last.
@@ -296,6 +297,7 @@ pub fn send(pid: u32, signal: Signal) -> Result<()> {
         Signal::Stop => libc::SIGSTOP,
         Signal::Continue => libc::SIGCONT,
         Signal::Terminate => libc::SIGTERM,
+        Signal::Hangup => libc::SIGHUP,
     };
     let pid = libc::pid_t::try_from(pid)?;
     ensure!(pid > 1, "{pid} is no child of the playground");

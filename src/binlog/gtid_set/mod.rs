@@ -41,6 +41,16 @@ impl GtidSet {
         }
     }
 
+    /// Whether `other` has everything that this one has; never across the families, unless this one is
+    /// empty.
+    pub fn is_within(&self, other: &GtidSet) -> bool {
+        match (self, other) {
+            (GtidSet::Mysql(set), GtidSet::Mysql(other)) => set.is_subset(other),
+            (GtidSet::Mariadb(list), GtidSet::Mariadb(other)) => list.is_subset(other),
+            _ => self.is_empty(),
+        }
+    }
+
     /// Adds `gtid`; on MariaDB everything before it in its domain too. `false` if it is of the other
     /// family, and nothing was added.
     pub fn add(&mut self, gtid: &Gtid) -> bool {

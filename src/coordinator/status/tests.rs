@@ -8,7 +8,9 @@ use crate::coordinator::board::ConnectionId;
 use crate::coordinator::engine::{Asker, Engine, Event, Member, Settings};
 use crate::coordinator::routing::{Nearest, Route, routes};
 use crate::explain::{Code, Coded};
-use crate::report::{LogIdentity, Mark, MemberRole, Registration, Report, ServerAddress};
+use crate::report::{
+    LogIdentity, Mark, MemberRole, Protection, Registration, Report, ServerAddress,
+};
 
 const CLUSTER: ClusterId = ClusterId::from_bytes([9; 16]);
 const LIFE: Incarnation = Incarnation::from_bytes([1; 16]);
@@ -84,6 +86,7 @@ impl Rig {
             applied: mark(applied).filter(|_| role != MemberRole::Witness),
             serving: true,
             state: "well".to_owned(),
+            protection: (role == MemberRole::Source).then_some(Protection::Protected),
             ..Report::starting(role)
         };
         self.board.report(&name(member), ConnectionId(1), report, self.now);
@@ -148,6 +151,7 @@ fn lag_is_of_the_server_or_of_a_witnesss_log() {
     let status = rig.status();
     assert!(status.healthy, "{status:#?}");
     assert_eq!(status.alarms, []);
+    assert_eq!((status.protection, &*status.reasons), (Protection::Protected, &[][..]));
     assert_eq!((status.commit_lsn, status.commit_timestamp), (Some(100), Some(1000)));
     let lags: Vec<_> = status.members.iter().map(|member| member.lag_records).collect();
     assert_eq!(lags, [Some(0), Some(10), Some(60), Some(30)]);
@@ -221,4 +225,14 @@ fn a_route_has_applied_what_the_token_covers() {
     rig.later(2000);
     let none = rig.routes(1).unwrap_err();
     assert_eq!((none.error.as_str(), none.nearest), ("no replica is up and serving reads", None));
+}
+
+#[test]
+fn a_source_that_does_not_report_is_not_called_protected() {
+    let mut rig = Rig::well();
+    rig.later(5000);
+    let status = rig.status();
+    assert_eq!(status.protection, Protection::Unprotected);
+    let why = "the agent of the source s1 does not report";
+    assert_eq!(status.reasons, [Coded::new(Code::UNPROTECTED_UNKNOWN, why)]);
 }

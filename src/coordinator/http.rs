@@ -1,10 +1,8 @@
 //! The HTTP API for people, scripts and routers.
 //!
-//! `GET /v1/status`, `GET /v1/replica?after=TOKEN`, `POST /v1/members/NAME/replace`, `GET /metrics`,
-//! `GET /healthz`. Errors are `{"error": …, "code": …}`. Connections, idle time and bodies are bounded.
-//! Does not: authenticate; bind it where only operators and routers reach it.
-
-mod listener;
+//! `GET /v1/status`, `GET /v1/replica?after=TOKEN`, `GET /v1/throttle?max_lag=1s`,
+//! `POST /v1/members/NAME/replace`, `GET /metrics`, `GET /healthz`. Errors are `{"error": …, "code": …}`.
+//! Bodies are bounded; connections and who may ask are [`crate::http`]'s.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,10 +22,11 @@ use super::engine::Replacing;
 use super::metrics::Metrics;
 use super::routing;
 use super::status::{Status, status};
+use super::throttle::throttle;
 use crate::cluster::MemberName;
 use crate::explain::Code;
-
-pub(super) use listener::BoundedListener;
+use crate::http::{BoundedListener, Door, MaxLag};
+use crate::renewal::Doors;
 
 /// No request has a body that means anything.
 const BODY_BYTES: usize = 1024;
@@ -39,47 +38,44 @@ pub(super) struct Api {
     name: String,
     core: CoreHandle,
     board: SharedBoard,
+    doors: Doors,
     metrics: Metrics,
     turn: AtomicUsize,
 }
 
 impl Api {
     /// `name` is the cluster's, from the configuration.
-    pub(super) fn new(name: String, core: CoreHandle, board: SharedBoard) -> Api {
-        Api { name, core, board, metrics: Metrics::new(), turn: AtomicUsize::new(0) }
+    pub(super) fn new(name: String, core: CoreHandle, board: SharedBoard, doors: Doors) -> Api {
+        Api { name, core, board, doors, metrics: Metrics::new(), turn: AtomicUsize::new(0) }
     }
 
     fn status(&self) -> Status {
         let picture = self.core.picture();
-        status(&self.name, &picture, &self.board.lock(), Instant::now())
+        let mut status = status(&self.name, &picture, &self.board.lock(), Instant::now());
+        status.certificates = self.doors.certificates();
+        status.alarms.extend(self.doors.warnings());
+        status
     }
 }
 
 /// Answers until `stop`.
 pub(super) async fn serve(
     listener: BoundedListener,
+    door: Door,
     api: Api,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/v1/status", get(get_status))
         .route("/v1/replica", get(get_replica))
+        .route("/v1/throttle", get(get_throttle))
         .route("/v1/members/{name}/replace", post(replace))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async { error(StatusCode::NOT_FOUND, Code::HTTP_REQUEST, "no such path") })
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(Arc::new(api));
-    let graceful = stop.clone().cancelled_owned();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(graceful);
-    let too_late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(LAST_ANSWERS).await;
-    };
-    tokio::select! {
-        served = serving.into_future() => served,
-        () = too_late => Ok(()),
-    }
+    crate::http::serve(listener, door, router, LAST_ANSWERS, stop).await
 }
 
 async fn get_status(State(api): State<Arc<Api>>) -> Json<Status> {
@@ -126,6 +122,17 @@ async fn get_replica(State(api): State<Arc<Api>>, Query(query): Query<After>) ->
         }
         Err(none) => (StatusCode::SERVICE_UNAVAILABLE, Json(none)).into_response(),
     }
+}
+
+async fn get_throttle(State(api): State<Arc<Api>>, Query(asked): Query<MaxLag>) -> Response {
+    let max_lag = match asked.parse() {
+        Ok(max_lag) => max_lag,
+        Err(bad) => return error(StatusCode::BAD_REQUEST, Code::HTTP_REQUEST, &bad),
+    };
+    let answer = throttle(&api.status(), max_lag);
+    let wait = answer.error.is_some();
+    let status = if wait { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::OK };
+    (status, Json(answer)).into_response()
 }
 
 async fn replace(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Response {

@@ -1,0 +1,178 @@
+//! Accepts so many connections and no more, with HTTPS where that is set, and closes those on which
+//! nothing moves.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
+
+use super::Door;
+use super::serve::UnderWay;
+use crate::explain::Code;
+
+/// Operators, scrapers and routers together; more wait in the kernel's queue.
+const CONNECTIONS: usize = 256;
+/// A connection on which nothing was read or written for so long, while no request was being answered,
+/// is closed: kept-alive or stuck.
+const IDLE: Duration = Duration::from_secs(30);
+/// Before accepting again after an error (most likely: out of file descriptors).
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A TCP listener for HTTP or HTTPS.
+pub struct BoundedListener {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    door: Door,
+}
+
+impl BoundedListener {
+    /// Binds `host:port`; HTTPS if the door has certificates, as of each connection's beginning.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn bind(address: &str, door: Door) -> io::Result<BoundedListener> {
+        let listener = TcpListener::bind(address).await?;
+        Ok(BoundedListener { listener, places: Arc::new(Semaphore::new(CONNECTIONS)), door })
+    }
+
+    /// What was bound, its port too.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl axum::serve::Listener for BoundedListener {
+    type Io = BoundedStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (BoundedStream, SocketAddr) {
+        loop {
+            let place = self.places.clone().acquire_owned().await;
+            let place = place.expect("the semaphore is never closed");
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    let stream = match self.door.tls() {
+                        None => Stream::Plain(stream),
+                        Some(tls) => Stream::Knocking(TlsAcceptor::from(tls).accept(stream)),
+                    };
+                    let idle = Box::pin(tokio::time::sleep(IDLE));
+                    let under_way = UnderWay::default();
+                    let (stream, _place) = (Box::pin(stream), place);
+                    return (BoundedStream { stream, idle, under_way, _place }, peer);
+                }
+                Err(error) => {
+                    tracing::warn!(code = %Code::ACCEPT_FAILED, %error, "cannot accept for HTTP");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// The TLS handshake happens on the connection's own task, at its first read or write: a slow peer
+/// holds up nobody.
+enum Stream {
+    Plain(TcpStream),
+    Knocking(Accept<TcpStream>),
+    Secure(TlsStream<TcpStream>),
+}
+
+/// What can be read from and written to, once the handshake is done.
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+impl Stream {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
+        if let Stream::Knocking(accepting) = self {
+            let secure = std::task::ready!(Pin::new(accepting).poll(context))?;
+            *self = Stream::Secure(secure);
+        }
+        Poll::Ready(match self {
+            Stream::Plain(stream) => Ok(Pin::new(stream)),
+            Stream::Secure(stream) => Ok(Pin::new(stream)),
+            Stream::Knocking(_) => Err(io::ErrorKind::NotConnected.into()),
+        })
+    }
+}
+
+/// A connection that holds a place and watches its own idleness.
+pub struct BoundedStream {
+    stream: Pin<Box<Stream>>,
+    idle: Pin<Box<Sleep>>,
+    under_way: UnderWay,
+    _place: OwnedSemaphorePermit,
+}
+
+impl BoundedStream {
+    pub(super) fn under_way(&self) -> &UnderWay {
+        &self.under_way
+    }
+
+    /// Does one thing with the stream, and says that it has timed out if nothing moves for too long.
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        act: impl FnOnce(Pin<&mut dyn Duplex>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let moved = match self.stream.poll_ready(context) {
+            Poll::Ready(Ok(stream)) => act(stream, context),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        if moved.is_ready() {
+            self.idle.as_mut().reset(Instant::now() + IDLE);
+            return moved;
+        }
+        loop {
+            std::task::ready!(self.idle.as_mut().poll(context));
+            if !self.under_way.any() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.idle.as_mut().reset(Instant::now() + IDLE);
+        }
+    }
+}
+
+impl AsyncRead for BoundedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.watch(context, |stream, context| stream.poll_read(context, buffer))
+    }
+}
+
+impl AsyncWrite for BoundedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.watch(context, |stream, context| stream.poll_write(context, bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch(context, |stream, context| stream.poll_flush(context))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch(context, |stream, context| stream.poll_shutdown(context))
+    }
+}

@@ -1,0 +1,92 @@
+//! A router behind the door.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::serve::IncomingStream;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{BoundedListener, Door};
+use crate::explain::Code;
+
+/// Tells a load balancer that the process lives, and nothing else: open to everybody.
+const HEALTH: &str = "/healthz";
+
+/// Requests of one connection that are being answered: it is not idle then, however long it takes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    pub fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    fn one(&self) -> Busy {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Busy(self.clone())
+    }
+}
+
+struct Busy(UnderWay);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connected<IncomingStream<'_, BoundedListener>> for UnderWay {
+    fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> UnderWay {
+        stream.io().under_way().clone()
+    }
+}
+
+/// Answers requests that the door admits until `stop`; those under way then have `last_answers`.
+///
+/// # Errors
+/// What ended the serving by itself.
+pub async fn serve(
+    listener: BoundedListener,
+    door: Door,
+    router: Router,
+    last_answers: Duration,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let router = router.layer(from_fn_with_state(door, admit));
+    let router = router.into_make_service_with_connect_info::<UnderWay>();
+    let graceful = stop.clone().cancelled_owned();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(graceful);
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(last_answers).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = too_late => Ok(()),
+    }
+}
+
+async fn admit(
+    State(door): State<Door>,
+    ConnectInfo(under_way): ConnectInfo<UnderWay>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if request.uri().path() != HEALTH && !door.admits(request.headers()) {
+        let text = "this needs the cluster's HTTP token: Authorization: Bearer TOKEN ([http] \
+                    token_file; `plimsoll` verbs take --token-file or PLIMSOLL_HTTP_TOKEN)";
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"plimsoll\"")];
+        let body = Json(json!({ "error": text, "code": Code::HTTP_CREDENTIAL }));
+        return (StatusCode::UNAUTHORIZED, challenge, body).into_response();
+    }
+    let _busy = under_way.one();
+    next.run(request).await
+}

@@ -1,0 +1,240 @@
+//! Objects beside plain tables of InnoDB.
+
+use super::case::{BOTH, Case, MARIADB, MYSQL};
+
+pub const CASES: &[Case] = &[
+    Case::applied(
+        "Views and routines",
+        BOTH,
+        &[
+            "CREATE TABLE t (id INT PRIMARY KEY, v INT)",
+            "CREATE VIEW w AS SELECT id, v * 2 AS twice FROM t",
+            "CREATE PROCEDURE p(n INT) BEGIN INSERT INTO t VALUES (n, n); UPDATE t SET v = v + 1; END",
+            "CREATE FUNCTION f(n INT) RETURNS INT DETERMINISTIC RETURN n + 1",
+            "CALL p(1)",
+            "INSERT INTO t SELECT f(5), f(6)",
+            "ALTER VIEW w AS SELECT id FROM t",
+            "CREATE OR REPLACE VIEW w AS SELECT v FROM t",
+            "ALTER PROCEDURE p COMMENT 'said'",
+            "DROP FUNCTION f",
+        ],
+    ),
+    Case::applied(
+        "Scheduled events",
+        BOTH,
+        &[
+            "CREATE TABLE t (a INT)",
+            "CREATE EVENT e ON SCHEDULE EVERY 1 SECOND DO INSERT INTO t VALUES (1)",
+            "ALTER EVENT e RENAME TO e2",
+            "ALTER EVENT e2 COMMENT 'said'",
+            "CREATE EVENT e3 ON SCHEDULE AT '2037-01-01 00:00:00' DO SELECT 1",
+            "DROP EVENT e3",
+        ],
+    )
+    .remark("on a replica an event is DISABLE ON SLAVE: it never runs there"),
+    Case::applied(
+        "Accounts, privileges, roles",
+        MYSQL,
+        &[
+            "CREATE USER c_u1@localhost IDENTIFIED BY 'x', c_u2",
+            "GRANT SELECT, INSERT ON *.* TO c_u1@localhost, c_u2",
+            "-- fails 1410: GRANT SELECT ON c_x.* TO c_u2, c_nosuch@localhost",
+            "CREATE ROLE c_r1",
+            "GRANT c_r1 TO c_u2",
+            "SET DEFAULT ROLE c_r1 TO c_u2",
+            "ALTER USER c_u2 ACCOUNT LOCK",
+            "RENAME USER c_u2 TO c_u3",
+            "REVOKE INSERT ON *.* FROM c_u3",
+            "CREATE USER c_u9",
+            "-- fails 1396: DROP USER c_u9, c_nosuch",
+            "DROP USER c_u9",
+        ],
+    ),
+    Case::applied(
+        "Accounts and privileges",
+        MARIADB,
+        &[
+            "CREATE USER c_u1@localhost IDENTIFIED BY 'x', c_u2",
+            "GRANT SELECT, INSERT ON *.* TO c_u1@localhost, c_u2",
+            "-- fails 1133: GRANT SELECT ON c_x.* TO c_nosuch@localhost",
+            "SET PASSWORD FOR c_u2 = PASSWORD('zz')",
+            "ALTER USER c_u2 ACCOUNT LOCK",
+            "RENAME USER c_u2 TO c_u3",
+            "REVOKE INSERT ON *.* FROM c_u3",
+            "CREATE USER c_u9",
+            "-- fails 1396: DROP USER c_u9, c_nosuch",
+            "CREATE ROLE c_r1",
+            "GRANT SELECT ON c_x.* TO c_r1",
+        ],
+    ),
+    Case::applied(
+        "Partitions",
+        BOTH,
+        &[
+            "CREATE TABLE p (a INT PRIMARY KEY, b INT) PARTITION BY RANGE (a) \
+             (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN MAXVALUE)",
+            "INSERT INTO p VALUES (1, 1), (20, 2)",
+            "UPDATE p SET a = 5 WHERE a = 20",
+            "INSERT INTO p VALUES (30, 3)",
+            "CREATE TABLE x (a INT PRIMARY KEY, b INT)",
+            "INSERT INTO x VALUES (7, 7)",
+            "ALTER TABLE p EXCHANGE PARTITION p0 WITH TABLE x",
+            "ALTER TABLE p REORGANIZE PARTITION p1 INTO \
+             (PARTITION p1 VALUES LESS THAN (30), PARTITION p2 VALUES LESS THAN MAXVALUE)",
+            "ALTER TABLE p TRUNCATE PARTITION p1",
+            "ALTER TABLE p DROP PARTITION p2",
+            "ALTER TABLE p ADD PARTITION (PARTITION p3 VALUES LESS THAN (100))",
+            "INSERT INTO p VALUES (50, 5)",
+            "CREATE TABLE h (a INT PRIMARY KEY) PARTITION BY HASH (a) PARTITIONS 4",
+            "INSERT INTO h VALUES (1), (2), (3), (4), (5)",
+            "ALTER TABLE h COALESCE PARTITION 2",
+            "ALTER TABLE h REMOVE PARTITIONING",
+        ],
+    ),
+    Case::applied(
+        "Tables without transactions: MyISAM, MEMORY, CSV",
+        BOTH,
+        &[
+            "CREATE TABLE m (id INT PRIMARY KEY, v INT) ENGINE=MyISAM",
+            "CREATE TABLE h (id INT PRIMARY KEY, v INT) ENGINE=MEMORY",
+            "CREATE TABLE c (id INT NOT NULL, v VARCHAR(20) NOT NULL) ENGINE=CSV",
+            "INSERT INTO m VALUES (1, 1), (2, 2)",
+            "INSERT INTO h VALUES (1, 1)",
+            "INSERT INTO c VALUES (1, 'a')",
+            "UPDATE m SET v = 9",
+            "DELETE FROM m WHERE id = 2",
+        ],
+    )
+    .remark("each transaction is a barrier with an intent; a crash in the middle of one stops the replica by name"),
+    Case::applied(
+        "ARCHIVE and BLACKHOLE",
+        MYSQL,
+        &[
+            "CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, v TEXT) ENGINE=ARCHIVE",
+            "CREATE TABLE b (id INT) ENGINE=BLACKHOLE",
+            "INSERT INTO a (v) VALUES ('x'), ('y')",
+            "INSERT INTO b VALUES (1)",
+        ],
+    ),
+    Case::applied(
+        "Aria, MERGE, and transactions that mix engines",
+        MARIADB,
+        &[
+            "CREATE TABLE i (id INT PRIMARY KEY, v INT) ENGINE=InnoDB",
+            "CREATE TABLE m (id INT PRIMARY KEY, v INT) ENGINE=MyISAM",
+            "CREATE TABLE a (id INT PRIMARY KEY, v INT) ENGINE=Aria",
+            "CREATE TABLE g1 (id INT) ENGINE=MyISAM",
+            "CREATE TABLE g2 (id INT) ENGINE=MyISAM",
+            "CREATE TABLE g (id INT) ENGINE=MERGE UNION=(g1, g2) INSERT_METHOD=LAST",
+            "INSERT INTO g VALUES (1)",
+            "BEGIN",
+            "INSERT INTO i VALUES (1, 1)",
+            "INSERT INTO m VALUES (3, 3)",
+            "INSERT INTO a VALUES (3, 3)",
+            "COMMIT",
+            "BEGIN",
+            "INSERT INTO i VALUES (2, 1)",
+            "INSERT INTO m VALUES (4, 3)",
+            "ROLLBACK",
+            "BEGIN",
+            "INSERT INTO i VALUES (5, 1)",
+            "INSERT INTO m VALUES (5, 3)",
+            "SAVEPOINT s",
+            "INSERT INTO i VALUES (6, 1)",
+            "INSERT INTO m VALUES (6, 1)",
+            "ROLLBACK TO s",
+            "INSERT INTO i VALUES (7, 1)",
+            "COMMIT",
+        ],
+    ),
+    Case::applied(
+        "Sequences",
+        MARIADB,
+        &[
+            "CREATE SEQUENCE s START WITH 10 INCREMENT BY 3 CACHE 5",
+            "SELECT NEXTVAL(s), NEXTVAL(s), SETVAL(s, 100), NEXTVAL(s)",
+            "ALTER SEQUENCE s RESTART 50",
+            "CREATE TABLE t (id INT PRIMARY KEY DEFAULT NEXTVAL(s), a INT)",
+            "INSERT INTO t (a) VALUES (1), (2), (3)",
+            "BEGIN",
+            "INSERT INTO t (a) VALUES (4)",
+            "SELECT NEXTVAL(s)",
+            "COMMIT",
+        ],
+    ),
+    Case::applied(
+        "System-versioned tables",
+        MARIADB,
+        &[
+            "CREATE TABLE t (id INT PRIMARY KEY, a INT) WITH SYSTEM VERSIONING",
+            "INSERT INTO t VALUES (1, 1), (2, 2)",
+            "UPDATE t SET a = 5",
+            "DELETE FROM t WHERE id = 1",
+            "CREATE TABLE p (id INT PRIMARY KEY, a INT) WITH SYSTEM VERSIONING \
+             PARTITION BY SYSTEM_TIME (PARTITION p0 HISTORY, PARTITION pn CURRENT)",
+            "INSERT INTO p VALUES (1, 1)",
+            "UPDATE p SET a = 2",
+            "CREATE VIEW history AS SELECT id, a, row_start, row_end FROM t FOR SYSTEM_TIME ALL",
+            "SET SESSION system_versioning_alter_history = KEEP",
+            "ALTER TABLE t ADD b INT",
+            "DELETE HISTORY FROM t BEFORE SYSTEM_TIME '2001-01-01'",
+        ],
+    )
+    .remark("history is the source's own, to the microsecond"),
+    Case::applied(
+        "History written by hand",
+        MARIADB,
+        &[
+            "CREATE TABLE t (id INT PRIMARY KEY, a INT, \
+             s TIMESTAMP(6) GENERATED ALWAYS AS ROW START, \
+             e TIMESTAMP(6) GENERATED ALWAYS AS ROW END, \
+             PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING",
+            "SET SESSION system_versioning_insert_history = 1",
+            "INSERT INTO t (id, a, s, e) VALUES (1, 1, '2001-01-01', '2002-01-01'), \
+             (2, 2, '2001-01-01', '2038-01-19 03:14:07.999999')",
+        ],
+    ),
+    Case::applied(
+        "Application-time periods",
+        MARIADB,
+        &[
+            "CREATE TABLE t (id INT, a DATE, b DATE, PERIOD FOR p (a, b), \
+             UNIQUE (id, p WITHOUT OVERLAPS))",
+            "INSERT INTO t VALUES (1, '2000-01-01', '2018-01-01')",
+            "DELETE FROM t FOR PORTION OF p FROM '2003-01-01' TO '2004-01-01'",
+            "UPDATE t FOR PORTION OF p FROM '2005-01-01' TO '2006-01-01' SET id = 2",
+        ],
+    ),
+    Case::applied(
+        "Plugins, servers, packages",
+        MARIADB,
+        &[
+            "INSTALL SONAME 'auth_ed25519'",
+            "UNINSTALL SONAME 'auth_ed25519'",
+            "CREATE SERVER c_sv FOREIGN DATA WRAPPER mysql OPTIONS (HOST 'h')",
+            "DROP SERVER c_sv",
+            "SET SESSION sql_mode = ORACLE",
+            "CREATE PACKAGE k AS FUNCTION f RETURN INT; END",
+            "CREATE PACKAGE BODY k AS FUNCTION f RETURN INT AS BEGIN RETURN 5; END; END",
+            "DROP PACKAGE k",
+        ],
+    )
+    .remark("neither family logs INSTALL PLUGIN: install it on each server"),
+    Case::applied(
+        "Tablespaces, servers, components, hidden keys",
+        MYSQL,
+        &[
+            "CREATE TABLESPACE c_ts ADD DATAFILE 'c_ts.ibd'",
+            "CREATE TABLE u (a INT) TABLESPACE c_ts",
+            "DROP TABLE u",
+            "DROP TABLESPACE c_ts",
+            "CREATE SERVER c_sv FOREIGN DATA WRAPPER mysql OPTIONS (HOST 'h')",
+            "DROP SERVER c_sv",
+            "SET SESSION sql_generate_invisible_primary_key = ON",
+            "CREATE TABLE t (a INT)",
+            "INSERT INTO t VALUES (1), (2)",
+            "UPDATE t SET a = 5 LIMIT 1",
+        ],
+    )
+    .remark("neither family logs INSTALL PLUGIN: install it on each server"),
+];
