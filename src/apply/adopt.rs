@@ -67,7 +67,8 @@ struct Place {
 /// must not run.
 ///
 /// # Errors
-/// [`Error::NoSuchPlace`] with what is there instead; [`Error::Busy`] while an applier runs;
+/// [`Error::NoSuchPlace`] with what is there instead; [`Error::Follows`] or [`Error::Busy`] while an
+/// applier runs;
 /// [`Error::Server`].
 pub async fn adopt(
     reader: &LogReader,
@@ -78,7 +79,7 @@ pub async fn adopt(
 ) -> Result<Lsn, Error> {
     let mut session = Session::connect(server, DEADLINE).await?;
     if session.value(LOCK).await?.as_deref() != Some("1") {
-        return Err(Error::Busy);
+        return Err(follows(&mut session).await?);
     }
     let log = reader.clone();
     let found = tokio::task::spawn_blocking(move || find(&log, visible, &at)).await;
@@ -94,6 +95,15 @@ pub async fn adopt(
     }
     session.close().await;
     Ok(place.lsn)
+}
+
+/// Why an adoption is refused where a session applies.
+async fn follows(session: &mut Session) -> Result<Error, Error> {
+    let found = checkpoint::read(session).await?.and_then(|found| found.applied);
+    Ok(match found {
+        Some((lsn, timestamp)) => Error::Follows { lsn, timestamp },
+        None => Error::Busy,
+    })
 }
 
 /// Walks the log once.

@@ -260,7 +260,8 @@ impl Worker<'_> {
         };
         self.session.execute(begin).await?;
         self.session.execute_unbounded(&statement.text).await?;
-        for packet in packet::packets("", apply.changes.parts.iter(), "COMMIT", self.limit) {
+        let parts = apply.changes.parts.iter();
+        for packet in packet::packets("", parts, "COMMIT", self.checksum(), self.limit) {
             self.session.execute_unbounded(packet).await?;
         }
         self.unnamed().await

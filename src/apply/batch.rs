@@ -81,7 +81,7 @@ impl Worker<'_> {
         let own: Vec<Vec<Part>> = applies.iter().map(|apply| own_parts(apply)).collect();
         let parts = applies.iter().zip(&own);
         let parts = parts.flat_map(|(apply, own)| apply.changes.parts.iter().chain(own));
-        let packets = packet::packets(&begin, parts, end, self.limit);
+        let packets = packet::packets(&begin, parts, end, self.checksum(), self.limit);
         for (index, packet) in packets.into_iter().enumerate() {
             let affected = self.session.execute_unbounded(packet).await?;
             // It always changes its row. Nothing is committed yet, except where there was nothing
@@ -157,7 +157,8 @@ impl Worker<'_> {
             }
             let (begin, end) = self.frame(&[apply]);
             let begin = begin.join(";") + ";";
-            for packet in packet::packets(&begin, apply.changes.parts.iter(), end, self.limit) {
+            let parts = apply.changes.parts.iter();
+            for packet in packet::packets(&begin, parts, end, self.checksum(), self.limit) {
                 self.session.execute_unbounded(packet).await?;
             }
         }

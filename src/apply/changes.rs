@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use wal::{Transaction, TransactionClass};
 
+use super::join::Group;
 use super::packet::{self, PacketLimit, Part};
 use super::{Error, Format};
 use crate::binlog::{
@@ -53,10 +54,16 @@ impl Changes {
     pub fn len(&self) -> usize {
         self.parts.iter().map(Part::len).sum()
     }
+
+    fn rows(&mut self, groups: &mut Vec<Group>) {
+        if !groups.is_empty() {
+            self.parts.push(Part::Rows(std::mem::take(groups)));
+        }
+    }
 }
 
 enum Piece {
-    Group(Vec<Bytes>),
+    Group(Group),
     Savepoint(Vec<u8>),
     RollbackTo(Vec<u8>),
 }
@@ -64,7 +71,7 @@ enum Piece {
 struct Walk<'a> {
     format: &'a Format,
     class: TransactionClass,
-    group: Vec<Bytes>,
+    group: Group,
     pieces: Vec<Piece>,
     found: Changes,
 }
@@ -189,25 +196,21 @@ impl Walk<'_> {
         // A savepoint that nobody goes back to changes nothing.
         let rolled_back = self.pieces.iter().any(|piece| matches!(piece, Piece::RollbackTo(_)));
         let mut groups = Vec::new();
-        for piece in std::mem::take(&mut self.pieces) {
+        for piece in self.pieces {
             match piece {
-                Piece::Group(group) => groups.push(group),
+                Piece::Group(group) => {
+                    packet::check(&group, limit)?;
+                    groups.push(group);
+                }
                 Piece::Savepoint(text) | Piece::RollbackTo(text) if rolled_back => {
-                    self.encode(&mut groups, limit)?;
+                    self.found.rows(&mut groups);
                     self.found.parts.push(Part::Statement(text));
                 }
                 Piece::Savepoint(_) | Piece::RollbackTo(_) => {}
             }
         }
-        self.encode(&mut groups, limit)?;
+        self.found.rows(&mut groups);
         Ok(self.found)
-    }
-
-    fn encode(&mut self, groups: &mut Vec<Vec<Bytes>>, limit: PacketLimit) -> Result<(), Error> {
-        let checksum = !self.format.checksum.is_empty();
-        self.found.parts.extend(packet::encode(groups, checksum, limit)?);
-        groups.clear();
-        Ok(())
     }
 }
 

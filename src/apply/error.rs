@@ -149,6 +149,17 @@ pub enum Error {
     /// Another session still applies, or holds what a lost one was doing.
     #[error("another session at this server is applying still; waiting for it to end")]
     Busy,
+    /// An adoption of a replica that is applying.
+    #[error(
+        "this replica follows already and stands at record {lsn}, timestamp {timestamp}: it needs no \
+         adoption. To place it elsewhere, stop its server, restore the backup, and adopt it then"
+    )]
+    Follows {
+        /// The last applied record.
+        lsn: Lsn,
+        /// Its timestamp.
+        timestamp: Timestamp,
+    },
     /// A crash fell into something that leaves no trace by which to tell whether it was done.
     #[error(
         "a crash interrupted this transaction, which changes tables without transactions, and they \
@@ -256,7 +267,7 @@ impl Error {
             Error::OtherCluster { .. } => Code::OTHER_CLUSTER,
             Error::Unplaced { .. } => Code::UNPLACED,
             Error::LogGone { .. } => Code::REPLICA_TOO_FAR_BEHIND,
-            Error::Busy => Code::APPLIER_BUSY,
+            Error::Busy | Error::Follows { .. } => Code::APPLIER_BUSY,
             Error::Ambiguous => Code::AMBIGUOUS,
             Error::StrayIntent { .. } => Code::STRAY_INTENT,
             Error::CheckpointLost => Code::CHECKPOINT_LOST,

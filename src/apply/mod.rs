@@ -25,6 +25,7 @@ mod error;
 mod feed;
 mod fingerprint;
 mod intent;
+mod join;
 mod packet;
 mod parked;
 mod schedule;

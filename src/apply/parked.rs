@@ -97,7 +97,8 @@ async fn prepare(
         session.execute("SET gtid_next='AUTOMATIC'").await?;
     }
     let (begin, end) = (format!("XA START {xid};"), format!("XA END {xid};XA PREPARE {xid}"));
-    for packet in packet::packets(&begin, changes.parts.iter(), &end, limit) {
+    let checksum = !format.checksum.is_empty();
+    for packet in packet::packets(&begin, changes.parts.iter(), &end, checksum, limit) {
         session.execute_unbounded(packet).await?;
     }
     session.close().await;

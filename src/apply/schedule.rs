@@ -1,25 +1,59 @@
 //! Which records go to the server together. Pure: items in, steps out.
 //!
-//! One at a time while nothing waits; everything that waits, up to the limits, under backlog. Never
-//! splits, reorders or drops an item, and never passes `visible` (I4, I12).
+//! One at a time while nothing waits; everything that waits, up to the limits, under backlog. How many
+//! that is follows from how long the server took for the last ones. Never splits, reorders or drops an
+//! item, and never passes `visible` (I4, I12).
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use wal::{Epoch, Lsn, Timestamp};
 
 /// How much one server transaction may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Items. A reader sees a batch as a whole, so a larger one is later for its first transaction.
+    /// Items, however fast the server is.
     pub items: usize,
     /// Bytes as sent. A larger single item still goes, alone.
     pub bytes: usize,
+    /// How long one should take at the server: a reader sees a batch as a whole, so a larger one is
+    /// later for its first transaction. A single item may take longer.
+    pub time: Duration,
 }
 
 impl Default for Limits {
-    /// 1,000 items and 4 MiB: beyond these the server's work per row outweighs what a commit costs.
+    /// 10,000 items, 8 MiB (in one packet of 16 MiB, what servers take by default), 100 ms: beyond
+    /// these the server's work per row outweighs what a commit costs.
     fn default() -> Limits {
-        Limits { items: 1_000, bytes: 4 << 20 }
+        Limits { items: 10_000, bytes: 8 << 20, time: Duration::from_millis(100) }
+    }
+}
+
+/// Items that a batch begins with, before any has shown how long it takes.
+const FIRST_ITEMS: usize = 200;
+
+/// How many items take the time that a batch should.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    limits: Limits,
+    items: usize,
+}
+
+impl Pace {
+    fn new(limits: Limits) -> Pace {
+        Pace { limits, items: FIRST_ITEMS.min(limits.items) }
+    }
+
+    /// `items` took `time`. Twice as many at most next time, half as many at least: one stall is no
+    /// measure. Only a full batch shows that more would go.
+    fn took(&mut self, items: usize, time: Duration) {
+        let now = self.items;
+        let full = items >= now;
+        if time > self.limits.time && items > 1 {
+            self.items = (now / 2).max(1);
+        } else if full && time < self.limits.time / 2 {
+            self.items = (now * 2).min(self.limits.items);
+        }
     }
 }
 
@@ -76,6 +110,7 @@ pub enum Step<W> {
 #[derive(Debug)]
 pub struct Scheduler<W> {
     limits: Limits,
+    pace: Pace,
     waiting: VecDeque<Item<W>>,
     bytes: usize,
 }
@@ -83,7 +118,7 @@ pub struct Scheduler<W> {
 impl<W> Scheduler<W> {
     /// An empty one.
     pub fn new(limits: Limits) -> Scheduler<W> {
-        Scheduler { limits, waiting: VecDeque::new(), bytes: 0 }
+        Scheduler { limits, pace: Pace::new(limits), waiting: VecDeque::new(), bytes: 0 }
     }
 
     /// Takes the next record. They must come without gaps (I12).
@@ -98,9 +133,14 @@ impl<W> Scheduler<W> {
         self.waiting.push_back(item);
     }
 
+    /// A batch of so many items took the server so long.
+    pub fn took(&mut self, items: usize, time: Duration) {
+        self.pace.took(items, time);
+    }
+
     /// `false` while a full batch waits: reading further would only fill memory (I14).
     pub fn wants_more(&self) -> bool {
-        self.bytes < self.limits.bytes && self.waiting.len() < self.limits.items
+        self.bytes < self.limits.bytes && self.waiting.len() < self.pace.items
     }
 
     /// The next step, of records up to `visible` alone; `None` if there is none yet.
@@ -119,7 +159,7 @@ impl<W> Scheduler<W> {
         let (mut mark, mut bytes) = (None, 0);
         while let Some(item) = self.waiting.front() {
             let fits = batch.is_empty()
-                || batch.len() < self.limits.items && bytes + item.bytes <= self.limits.bytes;
+                || batch.len() < self.pace.items && bytes + item.bytes <= self.limits.bytes;
             let joins = matches!(item.kind, Kind::Control | Kind::Share);
             if item.mark.lsn > visible || !joins || !fits {
                 break;
@@ -158,8 +198,10 @@ mod tests {
         Item { mark, kind, bytes, work: lsn }
     }
 
+    const TIME: Duration = Duration::from_millis(100);
+
     fn scheduler(items: usize, bytes: usize, kinds: &[Kind]) -> Scheduler<u64> {
-        let mut scheduler = Scheduler::new(Limits { items, bytes });
+        let mut scheduler = Scheduler::new(Limits { items, bytes, time: TIME });
         for (index, &kind) in kinds.iter().enumerate() {
             scheduler.push(item(
                 index as u64 + 1,
@@ -204,6 +246,27 @@ mod tests {
     }
 
     #[test]
+    fn batches_grow_while_they_are_short_and_full_and_shrink_when_they_are_long() {
+        let limits = Limits { items: 1_000, bytes: 1 << 20, time: TIME };
+        let millis = Duration::from_millis;
+        for (before, items, took, after) in [
+            (200, 200, millis(10), 400),
+            (800, 800, millis(10), 1_000),
+            // Not full: it was all there was.
+            (200, 3, millis(1), 200),
+            (200, 200, millis(70), 200),
+            (200, 200, millis(101), 100),
+            (200, 20, millis(101), 100),
+            (1, 1, millis(500), 1),
+            (3, 2, millis(500), 1),
+        ] {
+            let mut pace = Pace { limits, items: before };
+            pace.took(items, took);
+            assert_eq!(pace.items, after, "{items} of {before} in {took:?}");
+        }
+    }
+
+    #[test]
     #[should_panic(expected = "I12")]
     fn a_gap_is_never_applied() {
         let mut scheduler = scheduler(9, 9, &[Kind::Share]);
@@ -225,14 +288,14 @@ mod tests {
         fn every_item_goes_once_in_order_and_never_past_visible(
             kinds in kinds(),
             limits in (1_usize..6, 1_usize..120),
-            rises in prop::collection::vec(0_u64..70, 1..12),
+            rises in prop::collection::vec((0_u64..70, 0_u64..200), 1..12),
         ) {
-            let mut scheduler = Scheduler::new(Limits { items: limits.0, bytes: limits.1 });
+            let mut scheduler = Scheduler::new(Limits { items: limits.0, bytes: limits.1, time: TIME });
             for (index, (kind, bytes)) in kinds.iter().enumerate() {
                 scheduler.push(item(index as u64 + 1, *kind, *bytes));
             }
             let (mut done, mut visible) = (0, 0);
-            for rise in rises {
+            for (rise, millis) in rises {
                 visible = visible.max(rise);
                 while let Some(step) = scheduler.next(Lsn::new(visible)) {
                     match step {
@@ -250,6 +313,7 @@ mod tests {
                             let bytes: usize = items.iter().map(|item| item.bytes).sum();
                             prop_assert!(items.len() == 1 || items.len() <= limits.0);
                             prop_assert!(items.len() == 1 || bytes <= limits.1);
+                            scheduler.took(items.len(), Duration::from_millis(millis));
                             for item in &items {
                                 prop_assert_ne!(item.kind, Kind::Barrier);
                                 prop_assert!(item.kind != Kind::Single || items.len() == 1);

@@ -114,9 +114,7 @@ impl Applier {
             if let Error::Joined { to, .. } = error {
                 singly = Some(to);
             }
-            tracing::warn!(code = %error.code(), %error, member = %self.parts.options.member,
-                "applying is held up");
-            self.say(ApplierState::Retrying(Coded::new(error.code(), error.to_string())));
+            self.held_up(&error);
             if self.applied.borrow().lsn != before {
                 pause = PAUSE;
             }
@@ -132,6 +130,9 @@ impl Applier {
     async fn session(&self, singly: Option<Lsn>, cancel: &CancellationToken) -> Result<(), Error> {
         let standing = Standing::of(&self.parts).await?;
         let at = standing.applied;
+        if self.applied.borrow().state != ApplierState::Running {
+            tracing::info!(member = %self.parts.options.member, "applying goes on");
+        }
         self.applied.send_modify(|applied| {
             // Control records behind the checkpoint may be known already: never step back.
             if applied.lsn < at.map(|(lsn, _)| lsn) {
@@ -150,6 +151,18 @@ impl Applier {
             });
         };
         standing.work(&self.parts, singly, &reached, cancel).await
+    }
+
+    /// Says why it does not go on; in the log only once, however often it is tried again.
+    fn held_up(&self, error: &Error) {
+        let member = &self.parts.options.member;
+        let code = error.code();
+        let now = ApplierState::Retrying(Coded::new(code, error.to_string()));
+        match self.applied.borrow().state == now {
+            true => tracing::debug!(%code, %error, %member, "applying is still held up"),
+            false => tracing::warn!(%code, %error, %member, "applying is held up"),
+        }
+        self.say(now);
     }
 
     fn say(&self, state: ApplierState) {

@@ -1,6 +1,6 @@
 //! One session's life: set up, told where it stands, fed until it ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -179,7 +179,9 @@ impl Worker<'_> {
             }
             let now = *visible.borrow_and_update();
             if let Some(step) = scheduler.next(now) {
-                self.step(step).await?;
+                if let Some((items, time)) = self.step(step).await? {
+                    scheduler.took(items, time);
+                }
                 continue;
             }
             if let Some(error) = ended {
@@ -201,10 +203,15 @@ impl Worker<'_> {
         }
     }
 
-    async fn step(&mut self, step: Step<Work>) -> Result<(), Error> {
+    /// One step. A batch's number of items, and how long it took.
+    async fn step(&mut self, step: Step<Work>) -> Result<Option<(usize, Duration)>, Error> {
         match step {
             Step::Advance(mark) => (self.reached)(mark),
-            Step::Batch(items) => self.batch(items).await?,
+            Step::Batch(items) => {
+                let (count, start) = (items.len(), Instant::now());
+                self.batch(items).await?;
+                return Ok(Some((count, start.elapsed())));
+            }
             Step::Barrier(item) => {
                 let mark = item.mark;
                 match item.work {
@@ -215,7 +222,12 @@ impl Worker<'_> {
                 (self.reached)(mark);
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Whether row events end with a CRC32.
+    pub fn checksum(&self) -> bool {
+        !self.format.checksum.is_empty()
     }
 
     /// Tells the session the format of the row events to come.

@@ -7,6 +7,7 @@ mod connections;
 mod coverage;
 mod doctor;
 mod hostile;
+mod joined;
 mod kill_loop;
 mod kills;
 mod path;
