@@ -125,8 +125,8 @@ impl Counter {
         };
         // Whoever was fenced hands out no token and acknowledges nothing (I3, I4).
         self.acknowledger.fence();
+        self.shared.let_go().released = None;
         self.shared.change(|state| {
-            state.released = None;
             state.waiting_for.clear();
             state.peers.clear();
         });
@@ -195,9 +195,7 @@ impl Counter {
         if let Some((lsn, timestamp)) = self.acknowledger.released() {
             // Before the ACK: a token asked for after COMMIT returned has to cover it.
             let epoch: Epoch = self.shipper.epoch;
-            self.shared.change(|state| {
-                state.released = Some(Released { epoch, lsn, timestamp });
-            });
+            self.shared.let_go().released = Some(Released { epoch, lsn, timestamp });
             self.applied.set(Some((lsn, timestamp)));
         }
         reached(&mut self.await_release, release);
@@ -216,8 +214,7 @@ impl Counter {
         match ack.acknowledge(&position).await {
             Ok(()) => {
                 self.repeat = false;
-                let text = position.to_string();
-                self.shared.change(|state| state.acknowledged = Some(text));
+                self.shared.let_go().acknowledged = Some(position);
             }
             Err(error) => {
                 tracing::warn!(error = causes(&error), "an ACK was not sent");

@@ -79,6 +79,9 @@ pub enum Error {
     /// The server was restarted under the agent: a new shipper start (I17).
     #[error("the server was restarted")]
     Restarted,
+    /// The system gave a role no event queue.
+    #[error("the agent cannot start its work; look at the limits of open files and threads")]
+    Runtime(#[source] std::io::Error),
     /// A panic in a task.
     #[error("a task of the agent failed")]
     RoleTask,
@@ -100,7 +103,7 @@ impl Error {
             Error::Restarted => ErrorClass::Reconnect,
             Error::NotASource { .. } => ErrorClass::Retry,
             Error::LostItsTail { .. } | Error::OtherServer { .. } => ErrorClass::Fatal,
-            Error::StartSet(_) | Error::RoleTask => ErrorClass::Fatal,
+            Error::StartSet(_) | Error::Runtime(_) | Error::RoleTask => ErrorClass::Fatal,
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use wal::{LogPoint, Lsn, Timestamp};
 
 use super::Parts;
-use super::state::AgentState;
+use super::state::{AgentState, LetGo};
 use crate::config::duration;
 use crate::report::MemberRole;
 use crate::token::Token;
@@ -61,6 +61,8 @@ pub(super) fn refuse(status: StatusCode, error: impl ToString) -> Response {
 struct Status {
     #[serde(flatten)]
     state: AgentState,
+    #[serde(flatten)]
+    let_go: LetGo,
     cluster: wal::ClusterId,
     incarnation: wal::Incarnation,
     promised: Option<crate::cluster::Shipper>,
@@ -77,6 +79,7 @@ async fn status(State(parts): State<Parts>) -> Json<Status> {
     let applied = parts.applied.now();
     Json(Status {
         state: parts.shared.now(),
+        let_go: parts.shared.let_go().clone(),
         cluster: parts.log.cluster(),
         incarnation: parts.log.incarnation(),
         promised: progress.promised,
@@ -91,8 +94,8 @@ async fn status(State(parts): State<Parts>) -> Json<Status> {
 
 /// A token that covers everything acknowledged before this request came.
 async fn token(State(parts): State<Parts>) -> Response {
-    let state = parts.shared.now();
-    match state.released {
+    let released = parts.shared.let_go().released;
+    match released {
         Some(released) => {
             let token = Token {
                 cluster: parts.log.cluster(),
@@ -102,6 +105,7 @@ async fn token(State(parts): State<Parts>) -> Response {
             Json(json!({ "token": token.to_string() })).into_response()
         }
         None => {
+            let state = parts.shared.now();
             let why = format!(
                 "{} hands out no token now: it is {:?} and {}; ask the source's agent",
                 state.name, state.role, state.phase

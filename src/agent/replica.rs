@@ -57,34 +57,41 @@ async fn apply_until_stopped(
     let (applied_to, mut applied) = watch::channel(Applied::unknown());
     let applier = Applier::new(options, parts.log.reader().clone(), visible, applied_to);
     let mut applying = Box::pin(applier.run(stop.clone()));
+    let mut told = None;
     loop {
-        tell(parts, &applied.borrow_and_update().clone());
+        tell(parts, &applied.borrow_and_update(), &mut told);
         tokio::select! {
             _ = &mut applying => break,
             changed = applied.changed() => if changed.is_err() { break },
         }
     }
-    tell(parts, &applied.borrow().clone());
+    tell(parts, &applied.borrow(), &mut told);
 }
 
 /// What may be applied, from the log's thread (I4).
 async fn feed(parts: Parts, visible: watch::Sender<Option<Lsn>>) {
-    let mut progress = parts.log.progress();
+    let mut committed = parts.log.visible();
     loop {
-        let now = progress.borrow_and_update().visible;
+        let now = *committed.borrow_and_update();
         visible.send_if_modified(|visible| {
             let changed = *visible != now;
             *visible = now;
             changed
         });
-        if progress.changed().await.is_err() {
+        if committed.changed().await.is_err() {
             return;
         }
     }
 }
 
-fn tell(parts: &Parts, applied: &Applied) {
+/// Tells how far the applier is, and whether it goes on: the second changes rarely, and is `told` once.
+fn tell(parts: &Parts, applied: &Applied, told: &mut Option<(ApplierState, bool)>) {
     parts.applied.set(applied.lsn.zip(applied.timestamp));
+    let serving = applied.state == ApplierState::Running && applied.lsn.is_some();
+    if told.as_ref().is_some_and(|told| *told == (applied.state.clone(), serving)) {
+        return;
+    }
+    *told = Some((applied.state.clone(), serving));
     let (phase, alarm) = match &applied.state {
         ApplierState::Running => ("following", None),
         ApplierState::Retrying(why) => {
@@ -96,7 +103,6 @@ fn tell(parts: &Parts, applied: &Applied) {
     };
     parts.shared.phase(MemberRole::Replica, phase);
     parts.shared.alarm(Topic::Applier, alarm);
-    let serving = applied.state == ApplierState::Running && applied.lsn.is_some();
     parts.shared.change(|state| state.serving = serving);
 }
 

@@ -26,6 +26,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The system gave the log no thread.
+    #[error("{}: no thread could be started for the log", path.display())]
+    Thread {
+        /// The log's folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A shipper asked to cut what is visible: its log lacks committed records (I13).
     #[error(
         "epoch {epoch} asks to cut the log behind record {keep:?}, but everything up to {visible} is \
