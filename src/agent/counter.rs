@@ -1,7 +1,7 @@
 //! The other half of a reign: reports in; commit point, ACKs and state out.
 //!
-//! A task of its own, so that an ACK never waits behind a transaction that is being read, stamped or
-//! compressed.
+//! A task of its own, so that an ACK does not wait behind transactions that are being read, nor behind a
+//! large one that is being compressed.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

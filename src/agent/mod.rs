@@ -17,6 +17,7 @@ mod guard;
 mod http;
 mod member;
 mod opener;
+mod persist;
 mod reign;
 mod replica;
 mod resume;

@@ -51,7 +51,8 @@ pub(super) async fn run(
     server: AgentServer,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let timestamps = TimestampClient::new(parts.config.timestamps.clone(), parts.identity.clone())?;
+    let client = || TimestampClient::new(parts.config.timestamps.clone(), parts.identity.clone());
+    let mut timestamps = client()?;
     let mut pause = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     let mut sessions = None;
     loop {
@@ -73,6 +74,11 @@ pub(super) async fn run(
             _ => parts.shared.alarm(Topic::Source, Some(format!("COMMITs wait: {text}"))),
         }
         parts.shared.change(|state| state.serving = false);
+        if matches!(error, Error::Stamp(_) | Error::Timestamp(_)) {
+            // A timestamp server came with a state that is not its own, and this client would refuse
+            // the right one as a change.
+            timestamps = client()?;
+        }
         let log_is_gone = matches!(
             &error,
             Error::Log(error) | Error::Ship(ship::Error::Log(error))

@@ -27,6 +27,8 @@ pub(super) enum Topic {
     Quorum,
     /// No timestamps.
     Timestamps,
+    /// The coordinator does not take note of what must be noted.
+    Coordinator,
     /// The applier has stopped.
     Applier,
 }

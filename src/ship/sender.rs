@@ -12,7 +12,9 @@ use wal::{Frame, LogPoint, Lsn, Timestamp};
 use super::message::{self, AppendHead, Ask, MESSAGE_BYTES, Report, Standing, kind};
 use super::{Error, Window, adopt};
 use crate::backoff::Backoff;
-use crate::cluster::{AckWhen, ErrorClass, Grant, MemberAddress, MemberName, Shipper, Voter, causes};
+use crate::cluster::{
+    AckWhen, ErrorClass, Grant, MemberAddress, MemberName, Shipper, Voter, causes,
+};
 use crate::log::{LogHandle, Refusal, history};
 use crate::quorum::Reported;
 use crate::wire::{self, Identity, Message, PeerRole};
