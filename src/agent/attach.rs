@@ -42,7 +42,7 @@ pub(super) async fn opened(opening: &mut Option<JoinHandle<Opening>>) -> Result<
 /// start (I17): that the session of before still answers proves that this one is the same process.
 pub(super) async fn open_tail(
     mut control: Session,
-    reader: Reader,
+    mut reader: Reader,
     from: From,
     released: oneshot::Receiver<()>,
     term: CancellationToken,

@@ -134,11 +134,7 @@ async fn begin(parts: &Parts, server: &AgentServer, control: &mut Session) -> Re
     parts.shared.phase(MemberRole::Source, format!("starting epoch {epoch}"));
     let last = last_transaction(parts, standing.context.as_ref())?;
     let resume = resume(standing.context.as_ref(), last.as_ref(), &identity.uuid)?;
-    let reader = Reader {
-        server: server.clone(),
-        uuid: identity.uuid.clone(),
-        replica_uuid: parts.replica_uuid(),
-    };
+    let mut reader = Reader::new(server.clone(), identity.uuid.clone(), parts.replica_uuid());
     let proved = reader.prove(control, &resume, end).await?;
     let start = EpochStart {
         member: parts.config.name.to_string(),

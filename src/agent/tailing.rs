@@ -15,6 +15,9 @@ use crate::tail::{self, AckSender, DumpRefusal, StartAt, Tail, TailOptions, Tail
 /// Reading the last logged transaction once more.
 const VERIFY: Duration = Duration::from_secs(60);
 
+/// A server opens its binlog at a position within milliseconds.
+const ANSWER_BEGINS: Duration = Duration::from_secs(1);
+
 /// Where a dump starts, and what must come first.
 #[derive(Debug, Clone)]
 pub(super) struct From {
@@ -48,9 +51,15 @@ pub(super) struct Reader {
     pub uuid: String,
     /// This agent's name there as a replica.
     pub replica_uuid: String,
+    /// The `server_id` in place of the configured one, once that one was found stuck.
+    other_id: Option<u32>,
 }
 
 impl Reader {
+    pub fn new(server: AgentServer, uuid: String, replica_uuid: String) -> Reader {
+        Reader { server, uuid, replica_uuid, other_id: None }
+    }
+
     /// Looks, as an ordinary replica, whether the binlog goes on where the log ends.
     ///
     /// Not as a semi-synchronous one: both families take the position that such a replica asks for as
@@ -60,7 +69,7 @@ impl Reader {
     /// # Errors
     /// The server cannot be reached, or its binlog does not go on there.
     pub async fn prove(
-        &self,
+        &mut self,
         session: &mut Session,
         resume: &Resume,
         end: Option<BinlogPosition>,
@@ -94,24 +103,23 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::prove`].
-    pub async fn open(&self, from: &From) -> Result<(Tail, AckSender), Error> {
+    pub async fn open(&mut self, from: &From) -> Result<(Tail, AckSender), Error> {
         self.connect(from, true).await
     }
 
-    async fn connect(&self, from: &From, semi_sync: bool) -> Result<(Tail, AckSender), Error> {
-        let server = &self.server;
-        let mut options = TailOptions::new(
-            server.connection.clone(),
-            server.server_id,
-            &self.replica_uuid,
-            from.start.clone(),
-        );
-        options.semi_sync = semi_sync;
-        options.heartbeat = server.heartbeat;
-        options.silence = (server.heartbeat * 5).max(options.silence);
-        options.max_transaction_bytes =
-            usize::try_from(server.max_transaction_bytes).unwrap_or(usize::MAX);
-        let connected = Box::pin(Tail::connect(options)).await;
+    /// Connects under the configured `server_id`; where the server does not begin to answer, under
+    /// another one from then on.
+    ///
+    /// MariaDB first ends the dump that an id had before, and waits for that. A dump that ended right
+    /// after it had begun never ends there (10.11: its `Ack_receiver` overlooks a replica that came
+    /// and went while it slept), until a semi-synchronous replica of another id comes.
+    async fn connect(&mut self, from: &From, semi_sync: bool) -> Result<(Tail, AckSender), Error> {
+        let mut connected = Box::pin(Tail::connect(self.options(from, semi_sync))).await;
+        if is_stuck(&connected) && self.other_id.is_none() {
+            let other = *self.other_id.insert(rand::random_range(1 << 31..=u32::MAX));
+            tracing::info!(server_id = other, "the dump does not begin; trying another id");
+            connected = Box::pin(Tail::connect(self.options(from, semi_sync))).await;
+        }
         let Some(known) = &from.known else { return Ok(connected?) };
         let gone = |error: tail::Error| match is_gone(&error) {
             true => known.lost(&self.uuid, format!("the server says: {error}")),
@@ -128,6 +136,27 @@ impl Reader {
             None => Ok((tail, ack)),
         }
     }
+
+    fn options(&self, from: &From, semi_sync: bool) -> TailOptions {
+        let server = &self.server;
+        let (connection, start) = (server.connection.clone(), from.start.clone());
+        let id = self.other_id.unwrap_or(server.server_id);
+        let mut options = TailOptions::new(connection, id, &self.replica_uuid, start);
+        options.semi_sync = semi_sync;
+        options.heartbeat = server.heartbeat;
+        options.silence = (server.heartbeat * 5).max(options.silence);
+        options.max_transaction_bytes =
+            usize::try_from(server.max_transaction_bytes).unwrap_or(usize::MAX);
+        // A GTID is searched for through the whole file.
+        if self.other_id.is_none() && matches!(options.start, StartAt::Position(_)) {
+            options.find_start = ANSWER_BEGINS;
+        }
+        options
+    }
+}
+
+fn is_stuck<T>(connected: &Result<T, tail::Error>) -> bool {
+    matches!(connected, Err(tail::Error::Deadline { after, .. }) if *after == ANSWER_BEGINS)
 }
 
 /// The server has no binlog at the place where the log ends.

@@ -3,6 +3,8 @@
 mod adopt;
 mod appliers;
 mod connections;
+mod hostile;
+mod kill_loop;
 mod kills;
 mod path;
 mod playground;
