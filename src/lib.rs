@@ -6,6 +6,7 @@
 pub mod backoff;
 mod chain_only;
 pub mod cluster;
+pub mod explain;
 pub mod config;
 pub mod metrics;
 pub mod token;

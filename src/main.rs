@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use plimsoll::cli::{Cli, explain, run};
+use plimsoll::cli::{Cli, run};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("plimsoll: {}", explain(&error));
+        Err(failure) => {
+            let code = failure.code;
+            eprintln!("plimsoll: {code}: {failure}");
+            eprintln!("`plimsoll explain {code}` says what it means and what to do");
             ExitCode::FAILURE
         }
     }

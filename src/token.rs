@@ -13,6 +13,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use wal::{ClusterId, Epoch, Timestamp};
 
+use crate::explain::Code;
+
 /// Everything acknowledged up to a timestamp, in one cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token {
@@ -36,6 +38,15 @@ pub enum Error {
     /// Of a form this build does not know.
     #[error("the token is of an unknown version; a newer plimsoll made it, upgrade this one")]
     UnknownVersion,
+}
+
+impl Error {
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Damaged | Error::ForeignCluster | Error::UnknownVersion => Code::TOKEN,
+        }
+    }
 }
 
 /// First letter of the text. Another form takes another letter.

@@ -64,7 +64,7 @@ pub(super) async fn open_tail(
         };
         match opened {
             Err(error) if error.class() != ErrorClass::Fatal => {
-                tracing::warn!(error = causes(&error), "the tail is not open yet");
+                tracing::warn!(code = %error.code(), error = causes(&error), "the tail is not open yet");
                 pause.wait().await;
             }
             done => return (control, done),

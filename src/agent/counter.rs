@@ -14,6 +14,7 @@ use super::state::{AppliedWatch, Released, Shared, Topic};
 use super::{Error, Parts};
 use crate::ack::{Acknowledger, Shipped};
 use crate::cluster::{QuorumConfig, Shipper, Voter, causes};
+use crate::explain::{Code, Coded};
 use crate::log::Progress;
 use crate::quorum::{Reported, Tracker};
 use crate::ship::sender::PeerEvent;
@@ -156,7 +157,8 @@ impl Counter {
         match event {
             PeerEvent::Reported { voter, reported, .. } => self.tracker.report(voter, reported),
             PeerEvent::Fenced { member, promised } => {
-                tracing::warn!(peer = %member, epoch = %promised.epoch, "fenced by a newer reign");
+                tracing::warn!(code = %Code::FENCED, peer = %member, epoch = %promised.epoch,
+                    "fenced by a newer reign");
                 return Err(Error::Fenced { by: member.to_string() });
             }
             PeerEvent::State { member, trouble } => self.shared.change(|state| {
@@ -217,7 +219,7 @@ impl Counter {
                 self.shared.let_go().acknowledged = Some(position);
             }
             Err(error) => {
-                tracing::warn!(error = causes(&error), "an ACK was not sent");
+                tracing::warn!(code = %error.code(), error = causes(&error), "an ACK was not sent");
                 self.ack = None;
             }
         }
@@ -233,11 +235,12 @@ impl Counter {
             _ => Vec::new(),
         };
         let names: Vec<_> = behind.into_iter().map(|voter| voter.member).collect();
-        let text = (!names.is_empty()).then(|| {
+        let alarm = (!names.is_empty()).then(|| {
             let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-            format!("COMMITs wait: the quorum lacks {}", names.join(", "))
+            let text = format!("COMMITs wait: the quorum lacks {}", names.join(", "));
+            Coded::new(Code::QUORUM_LACKS, text)
         });
-        self.shared.alarm(Topic::Quorum, text);
+        self.shared.alarm(Topic::Quorum, alarm);
         self.shared.change(|state| state.waiting_for = names);
         tail
     }

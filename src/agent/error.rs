@@ -1,6 +1,7 @@
 //! What ends a reign, an applier or an agent.
 
 use crate::cluster::ErrorClass;
+use crate::explain::Code;
 use crate::{apply, log, report, server, ship, stamp, tail, timestamp};
 use wal::BinlogPosition;
 
@@ -104,6 +105,27 @@ impl Error {
             Error::NotASource { .. } => ErrorClass::Retry,
             Error::LostItsTail { .. } | Error::OtherServer { .. } => ErrorClass::Fatal,
             Error::StartSet(_) | Error::Runtime(_) | Error::RoleTask => ErrorClass::Fatal,
+        }
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Server(error) => error.code(),
+            Error::StartSet(_) => Code::CONFIG_VALUE,
+            Error::Tail(error) => error.code(),
+            Error::Ship(error) => error.code(),
+            Error::Log(error) => error.code(),
+            Error::Timestamp(error) => error.code(),
+            Error::Stamp(error) => error.code(),
+            Error::Coordinator(error) => error.code(),
+            Error::Apply(error) => error.code(),
+            Error::NotASource { .. } => Code::NOT_A_SOURCE,
+            Error::LostItsTail { .. } => Code::LOST_ITS_TAIL,
+            Error::OtherServer { .. } => Code::OTHER_SERVER,
+            Error::Fenced { .. } => Code::FENCED,
+            Error::Restarted => Code::SERVER_RESTARTED,
+            Error::RoleTask => Code::DEFECT,
         }
     }
 }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::state::{Shared, Topic};
 use crate::config::ServerConfig;
+use crate::explain::{Code, Coded};
 use crate::server::{self, SemiSync, Session};
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -29,8 +30,7 @@ pub(super) async fn run(
         match server::semi_sync(&mut session).await {
             Ok(found) => {
                 let reason = unprotected(found.as_ref());
-                let text = reason.map(|reason| format!("unprotected: {reason}"));
-                shared.alarm(Topic::Protection, text);
+                shared.alarm(Topic::Protection, reason.map(|reason| reason.of("unprotected")));
             }
             Err(error) => {
                 tracing::debug!(error = %error, "the guard's session was lost");
@@ -47,32 +47,29 @@ pub(super) async fn run(
 }
 
 /// Why the server's COMMITs do not depend on our ACK alone. [pure]
-fn unprotected(found: Option<&SemiSync>) -> Option<String> {
+fn unprotected(found: Option<&SemiSync>) -> Option<Coded> {
     let Some(found) = found else {
-        return Some("the server has no semi-sync plugin any more; restart the agent".to_owned());
+        let text = "the server has no semi-sync plugin any more; restart the agent";
+        return Some(Coded::new(Code::UNPROTECTED_NO_PLUGIN, text));
     };
     if !found.enabled {
-        return Some(
-            "semi-sync was switched off at the server: COMMITs return without the quorum; restart \
-             the agent or switch it on again"
-                .to_owned(),
-        );
+        let text = "semi-sync was switched off at the server: COMMITs return without the quorum; \
+                    restart the agent or switch it on again";
+        return Some(Coded::new(Code::UNPROTECTED_OFF, text));
     }
     if !found.active {
-        return Some(
-            "the server has fallen back to asynchronous replication; set its semi-sync timeout to \
-             4294967295"
-                .to_owned(),
-        );
+        let text = "the server has fallen back to asynchronous replication; set its semi-sync \
+                    timeout to 4294967295";
+        return Some(Coded::new(Code::UNPROTECTED_FALLEN_BACK, text));
     }
-    if found.clients > 1 {
-        return Some(format!(
+    (found.clients > 1).then(|| {
+        let text = format!(
             "{} semi-sync replicas are attached: an ACK of another one releases COMMITs without the \
              quorum; switch semi-sync off at native replicas",
             found.clients
-        ));
-    }
-    None
+        );
+        Coded::new(Code::UNPROTECTED_FOREIGN_ACK, text)
+    })
 }
 
 #[cfg(test)]

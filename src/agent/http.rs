@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -18,8 +19,10 @@ use wal::{LogPoint, Lsn, Timestamp};
 use super::Parts;
 use super::state::{AgentState, LetGo};
 use crate::config::duration;
+use crate::explain::Code;
 use crate::report::MemberRole;
 use crate::token::Token;
+use crate::wire;
 
 /// A wait is bounded: a client that went away holds its place no longer.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -29,7 +32,8 @@ const WAIT_DEFAULT: Duration = Duration::from_secs(1);
 pub(super) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
-        .with_context(|| format!("agent.http = {address:?} cannot be bound: is it in use?"))
+        .map_err(|source| wire::Error::Bind { address: address.to_owned(), source })
+        .context("agent.http")
 }
 
 /// Serves until `stop`.
@@ -41,20 +45,21 @@ pub(super) async fn serve(listener: TcpListener, parts: Parts, stop: Cancellatio
         .route("/v1/token", get(token))
         .route("/v1/wait", get(wait))
         .route("/v1/adopt", post(super::replica::adopt))
+        .fallback(async || refuse(StatusCode::NOT_FOUND, Code::HTTP_REQUEST, "no such path"))
         .with_state(parts);
     // Open connections (a wait may last a minute) are dropped at the stop, not waited for.
     let served = axum::serve(listener, app);
     tokio::select! {
         () = stop.cancelled() => {}
         ended = served => if let Err(error) = ended {
-            tracing::error!(error = %error, "HTTP has stopped");
+            tracing::error!(code = %Code::ACCEPT_FAILED, error = %error, "HTTP has stopped");
         }
     }
 }
 
 /// An answer that says why not, as JSON.
-pub(super) fn refuse(status: StatusCode, error: impl ToString) -> Response {
-    (status, Json(json!({ "error": error.to_string() }))).into_response()
+pub(super) fn refuse(status: StatusCode, code: Code, error: impl ToString) -> Response {
+    (status, Json(json!({ "error": error.to_string(), "code": code }))).into_response()
 }
 
 #[derive(Serialize)]
@@ -110,7 +115,7 @@ async fn token(State(parts): State<Parts>) -> Response {
                 "{} hands out no token now: it is {:?} and {}; ask the source's agent",
                 state.name, state.role, state.phase
             );
-            refuse(StatusCode::SERVICE_UNAVAILABLE, why)
+            refuse(StatusCode::SERVICE_UNAVAILABLE, Code::NO_TOKEN, why)
         }
     }
 }
@@ -118,23 +123,31 @@ async fn token(State(parts): State<Parts>) -> Response {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wait {
-    after: String,
+    after: Option<String>,
     timeout: Option<String>,
 }
 
 /// 200 as soon as this member's server has applied everything that the token covers.
-async fn wait(State(parts): State<Parts>, Query(wait): Query<Wait>) -> Response {
-    let token = match Token::parse(&wait.after, parts.log.cluster()) {
-        Ok(token) => token,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
+async fn wait(State(parts): State<Parts>, asked: Result<Query<Wait>, QueryRejection>) -> Response {
+    let Ok(Query(Wait { after: Some(after), timeout })) = asked else {
+        let why =
+            "say after=TOKEN (from /v1/token of the source's agent), and timeout=500ms or not";
+        return refuse(StatusCode::BAD_REQUEST, Code::HTTP_REQUEST, why);
     };
-    let patience = match wait.timeout.as_deref().map(duration).transpose() {
+    let token = match Token::parse(&after, parts.log.cluster()) {
+        Ok(token) => token,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error.code(), error),
+    };
+    let patience = match timeout.as_deref().map(duration).transpose() {
         Ok(patience) => patience.unwrap_or(WAIT_DEFAULT).min(WAIT_MAX),
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
+        Err(error) => {
+            let why = format!("timeout: {error}");
+            return refuse(StatusCode::BAD_REQUEST, Code::HTTP_REQUEST, why);
+        }
     };
     if parts.shared.now().role == MemberRole::Witness {
         let why = format!("{} is a witness: it applies nothing", parts.config.name);
-        return refuse(StatusCode::CONFLICT, why);
+        return refuse(StatusCode::CONFLICT, Code::WRONG_MEMBER, why);
     }
     let mut applied = parts.applied.watch();
     let reached = |applied: &crate::ship::serve::AppliedPoint| {
@@ -164,6 +177,7 @@ fn late(parts: &Parts, token: &Token, applied: Option<Lsn>) -> Response {
         "error": format!(
             "{} has not applied timestamp {} yet; it is {}", state.name, token.timestamp, state.phase
         ),
+        "code": Code::REPLICA_LATE,
         "lag_records": number(visible).saturating_sub(number(applied)),
         "applied": applied,
         "commit": visible,

@@ -12,6 +12,7 @@ use wal::{Incarnation, Log, LogOptions};
 use super::Parts;
 use crate::cluster::causes;
 use crate::config::AgentConfig;
+use crate::explain::Code;
 use crate::log::{Error, LogHandle, LogService, Progress};
 use crate::report::{CoordinatorLink, Handle, LogIdentity, Registration, ServerAddress, View};
 use crate::ship::serve;
@@ -22,9 +23,7 @@ const CONNECTIONS: usize = 256;
 
 /// Binds the member port.
 pub(super) async fn bind(listen: &str, identity: Identity) -> anyhow::Result<Listener> {
-    Listener::bind(listen, identity)
-        .await
-        .with_context(|| format!("agent.listen = {listen:?} cannot be bound: is it in use?"))
+    Listener::bind(listen, identity).await.context("agent.listen")
 }
 
 /// What this agent says of itself; `log` once it is open.
@@ -80,7 +79,7 @@ pub(super) async fn open(
             if let Some(cluster) = known {
                 break cluster;
             }
-            view.changed().await.context("the coordinator link has stopped")?;
+            view.changed().await.map_err(|_| crate::report::Error::Stopped)?;
         };
         fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("making agent.data_dir = {}", config.data_dir.display()))?;
@@ -125,7 +124,7 @@ pub(super) async fn serve(listener: Listener, parts: Parts, stop: CancellationTo
         let incoming = match accepted {
             Ok(incoming) => incoming,
             Err(error) => {
-                tracing::warn!(error = %causes(&error), "accept failed");
+                tracing::warn!(code = %Code::ACCEPT_FAILED, error = %causes(&error), "accept failed");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

@@ -107,7 +107,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> anyhow::Result
         Some(Ok(Err(error))) => {
             Err(error).context("the log has stopped; this member acknowledges nothing")
         }
-        Some(Err(_)) => anyhow::bail!("the log's thread ended without a word"),
+        Some(Err(_)) => Err(Error::RoleTask).context("the log's thread ended without a word"),
         Some(Ok(Ok(()))) | None => Ok(()),
     }
 }

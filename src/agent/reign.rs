@@ -22,6 +22,7 @@ use super::tailing::{From, Reader};
 use super::{Error, Parts, guard, opener};
 use crate::backoff::Backoff;
 use crate::cluster::{ErrorClass, Grant, MemberName, QuorumConfig, Voter, causes};
+use crate::explain::Coded;
 use crate::log::{Append, Refusal, Standing};
 use crate::quorum::Tracker;
 use crate::report::View;
@@ -338,7 +339,8 @@ impl Reign<'_> {
             }
             alarmed = true;
             let text = format!("COMMITs wait: no timestamps: {}", causes(&error));
-            self.parts.shared.alarm(Topic::Timestamps, Some(text));
+            let alarm = Coded::new(error.code(), text);
+            self.parts.shared.alarm(Topic::Timestamps, Some(alarm));
             pause.wait().await;
         }
     }
@@ -418,7 +420,7 @@ impl Reign<'_> {
         if error.class() == ErrorClass::Fatal {
             return Err(error);
         }
-        tracing::warn!(error = causes(&error), "the tail was lost");
+        tracing::warn!(code = %error.code(), error = causes(&error), "the tail was lost");
         let last = self.before.map_or(Lsn::FIRST, |point| point.lsn);
         self.open_when_released(last).await
     }

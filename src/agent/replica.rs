@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -18,6 +19,7 @@ use super::{Error, Parts};
 use crate::apply::{self, Applied, Applier, ApplierOptions, ApplierState, At, Limits};
 use crate::cluster::causes;
 use crate::config::AgentServer;
+use crate::explain::Code;
 use crate::report::MemberRole;
 
 /// Applies what is visible until `stop`. An applier that stopped by an error stays stopped, with its
@@ -95,11 +97,9 @@ fn tell(parts: &Parts, applied: &Applied, told: &mut Option<(ApplierState, bool)
     let (phase, alarm) = match &applied.state {
         ApplierState::Running => ("following", None),
         ApplierState::Retrying(why) => {
-            ("waiting for its server", Some(format!("the server does not take rows now: {why}")))
+            ("waiting for its server", Some(why.of("the server does not take rows now")))
         }
-        ApplierState::Stopped(why) => {
-            ("applier stopped", Some(format!("the applier has stopped: {why}")))
-        }
+        ApplierState::Stopped(why) => ("applier stopped", Some(why.of("the applier has stopped"))),
     };
     parts.shared.phase(MemberRole::Replica, phase);
     parts.shared.alarm(Topic::Applier, alarm);
@@ -117,23 +117,32 @@ pub(super) struct Adopt {
 }
 
 /// Declares where a restored replica stands (`plimsoll adopt`).
-pub(super) async fn adopt(State(parts): State<Parts>, Json(adopt): Json<Adopt>) -> Response {
+pub(super) async fn adopt(
+    State(parts): State<Parts>,
+    asked: Result<Json<Adopt>, JsonRejection>,
+) -> Response {
+    let Ok(Json(adopt)) = asked else {
+        let why = r#"say {"at": "GTID set or FILE:POS"} as JSON"#;
+        return refuse(StatusCode::BAD_REQUEST, Code::HTTP_REQUEST, why);
+    };
     let Some(server) = &parts.config.server else {
-        return refuse(StatusCode::CONFLICT, "a witness has no server");
+        return refuse(StatusCode::CONFLICT, Code::WRONG_MEMBER, "a witness has no server");
     };
     if parts.shared.now().role != MemberRole::Replica {
-        return refuse(StatusCode::CONFLICT, "only a replica can be adopted");
+        return refuse(StatusCode::CONFLICT, Code::WRONG_MEMBER, "only a replica can be adopted");
     }
     let at: At = match adopt.at.parse() {
         Ok(at) => at,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, causes(&error)),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error.code(), causes(&error)),
     };
     // A member that has just started learns with the shipper's first word what is committed.
     let mut progress = parts.log.progress();
     let known = progress.wait_for(|progress| progress.visible.is_some());
     let visible = match tokio::time::timeout(KNOWN_SOON, known).await {
         Ok(Ok(progress)) => progress.visible,
-        Ok(Err(_)) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "the log has stopped"),
+        Ok(Err(_)) => {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, Code::STOPPING, "the log has stopped");
+        }
         // The refusal that follows says that nothing is committed here yet.
         Err(_) => None,
     };
@@ -143,6 +152,6 @@ pub(super) async fn adopt(State(parts): State<Parts>, Json(adopt): Json<Adopt>) 
             parts.adopted.notify_one();
             Json(json!({ "lsn": lsn })).into_response()
         }
-        Err(error) => refuse(StatusCode::CONFLICT, causes(&error)),
+        Err(error) => refuse(StatusCode::CONFLICT, error.code(), causes(&error)),
     }
 }

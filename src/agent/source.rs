@@ -16,6 +16,7 @@ use super::{Error, Parts};
 use crate::backoff::Backoff;
 use crate::cluster::{ErrorClass, Grant, Voter, causes};
 use crate::config::AgentServer;
+use crate::explain::{Code, Coded};
 use crate::log::Standing;
 use crate::report::MemberRole;
 use crate::server::{self, Session, Severity};
@@ -69,9 +70,12 @@ pub(super) async fn run(
         match error.class() {
             // The next reign starts at once; it alone says whether it can.
             ErrorClass::Fenced => {
-                tracing::warn!(error = text, "the reign is over; starting another")
+                tracing::warn!(code = %error.code(), error = text, "the reign is over; starting another")
             }
-            _ => parts.shared.alarm(Topic::Source, Some(format!("COMMITs wait: {text}"))),
+            _ => {
+                let alarm = Coded::new(error.code(), format!("COMMITs wait: {text}"));
+                parts.shared.alarm(Topic::Source, Some(alarm));
+            }
         }
         parts.shared.change(|state| state.serving = false);
         if matches!(error, Error::Stamp(_) | Error::Timestamp(_)) {
@@ -210,7 +214,8 @@ async fn prepare(
         return Err(Error::NotASource { host, port, problems: fatal.join(". ") });
     }
     for problem in problems {
-        tracing::warn!(problem = problem.what, way_out = problem.way_out, "source check");
+        tracing::warn!(code = %Code::SOURCE_WARNING, problem = problem.what, way_out = problem.way_out,
+            "source check");
     }
     Ok(end)
 }
@@ -246,8 +251,8 @@ async fn adopt(parts: &Parts, grant: &Grant) -> Result<Standing, Error> {
                 return Ok(parts.log.standing().await?);
             }
             Err(error) if error.class() == ErrorClass::Reconnect => {
-                tracing::warn!(peer = %chosen.voter.member, error = causes(&error),
-                    "the chosen log was lost on the way");
+                tracing::warn!(code = %Code::CHOSEN_LOG_LOST, peer = %chosen.voter.member,
+                    error = causes(&error), "the chosen log was lost on the way");
                 fencing.lost(&chosen.voter.member);
             }
             Err(error) => return Err(error.into()),
@@ -265,7 +270,7 @@ fn show_missing(parts: &Parts, fencing: &Fencing) {
         })
         .collect();
     let text = format!("the new epoch waits for promises; missing: {}", names.join(", "));
-    parts.shared.alarm(Topic::Quorum, Some(text));
+    parts.shared.alarm(Topic::Quorum, Some(Coded::new(Code::EPOCH_WAITS, text)));
     parts.shared.change(|state| {
         state.waiting_for = missing.into_iter().map(|(member, _)| member).collect();
     });

@@ -12,6 +12,7 @@ use wal::{BinlogPosition, Epoch, Lsn, Timestamp};
 use super::Parts;
 use crate::cluster::MemberName;
 use crate::config::AgentConfig;
+use crate::explain::{Code, Coded};
 use crate::report::{Mark, MemberRole, Report};
 use crate::ship::serve::AppliedPoint;
 
@@ -40,7 +41,7 @@ pub(super) struct AgentState {
     pub role: MemberRole,
     /// One short phrase.
     pub phase: String,
-    pub alarms: BTreeMap<Topic, String>,
+    pub alarms: BTreeMap<Topic, Coded>,
     /// Members that the quorum waits for, while a commit waits.
     pub waiting_for: Vec<MemberName>,
     /// Members whose connection is not in order.
@@ -131,15 +132,15 @@ impl Shared {
     }
 
     /// Raises or clears the alarm of a topic; said in the log once, at each change.
-    pub fn alarm(&self, topic: Topic, text: Option<String>) {
+    pub fn alarm(&self, topic: Topic, alarm: Option<Coded>) {
         self.change(|state| {
-            if state.alarms.get(&topic) == text.as_ref() {
+            if state.alarms.get(&topic) == alarm.as_ref() {
                 return;
             }
-            match text {
-                Some(text) => {
-                    tracing::error!(topic = ?topic, reason = text, "alarm");
-                    state.alarms.insert(topic, text);
+            match alarm {
+                Some(alarm) => {
+                    tracing::error!(code = %alarm.code, topic = ?topic, reason = alarm.text, "alarm");
+                    state.alarms.insert(topic, alarm);
                 }
                 None => {
                     tracing::info!(topic = ?topic, "alarm is over");
@@ -213,9 +214,10 @@ fn report(parts: &Parts) -> Report {
         None => progress.visible.map(|lsn| Mark { lsn, timestamp: None }),
     };
     let matched = progress.visible.and_then(|lsn| parts.log.reader().point_at(lsn).ok().flatten());
-    let mut alarms: Vec<String> = state.alarms.values().cloned().collect();
+    let mut alarms: Vec<Coded> = state.alarms.values().cloned().collect();
     if progress.no_room {
-        alarms.push("the disk of the log is full: make room, it goes on by itself".to_owned());
+        let text = "the disk of the log is full: make room, it goes on by itself";
+        alarms.push(Coded::new(Code::DISK_FULL, text));
     }
     Report {
         role: state.role,

@@ -105,7 +105,7 @@ impl Worker<'_> {
             match self.session.execute([b"USE ", &name[..]].concat()).await {
                 // The database is gone here as it was there: then nothing in the statement
                 // depends on it.
-                Err(error) if error.code() == Some(NO_SUCH_DATABASE) => {}
+                Err(error) if error.number() == Some(NO_SUCH_DATABASE) => {}
                 done => drop(done?),
             }
         }
@@ -134,10 +134,10 @@ impl Worker<'_> {
         let expected = statement.query.error_code;
         match done {
             Ok(_) if expected == 0 => {}
-            Err(error) if expected != 0 && error.code() == Some(expected) => {}
+            Err(error) if expected != 0 && error.number() == Some(expected) => {}
             // MariaDB logs a DROP that met a missing table as if it had not: its own replicas drop
             // what is there.
-            Err(error) if expected == 0 && error.code() == Some(NO_SUCH_TABLE) => {
+            Err(error) if expected == 0 && error.number() == Some(NO_SUCH_TABLE) => {
                 let again = statement::repeatable_drop(text).filter(|again| again != text);
                 let again = again.filter(|_| self.session.family() == Family::Mariadb);
                 let Some(again) = again else { return Err(error.into()) };
@@ -187,7 +187,7 @@ impl Worker<'_> {
             let alter = [b"ALTER DEFINER=", &account[..], b" EVENT ", &event].concat();
             let new = [&alter[..], b" DISABLE ON REPLICA"].concat();
             match self.session.execute(new).await {
-                Err(error) if error.code() == Some(SYNTAX) => {
+                Err(error) if error.number() == Some(SYNTAX) => {
                     self.session.execute([&alter[..], b" DISABLE ON SLAVE"].concat()).await?;
                 }
                 done => drop(done?),

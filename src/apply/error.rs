@@ -5,6 +5,7 @@ use std::fmt;
 use wal::{BinlogPosition, Epoch, Gtid, Lsn, Timestamp};
 
 use crate::cluster::ErrorClass;
+use crate::explain::{Code, of_log};
 use crate::{binlog, server};
 
 /// Where in the log, and where at the source.
@@ -105,7 +106,8 @@ pub enum Error {
     #[error(
         "this server was source of epoch {epoch} from {position} on, and may have transactions that \
          the log has not: rejoining a former source comes later; rebuild it from a backup of \
-         another server, then `plimsoll adopt`"
+         another server, then say where that stands with `plimsoll adopt --replica NAME --at \
+         GTID|FILE:POS`"
     )]
     FormerSource {
         /// Of which epoch.
@@ -114,7 +116,10 @@ pub enum Error {
         position: String,
     },
     /// The server belongs to another cluster.
-    #[error("this server's checkpoint is of cluster {found}, the log of {expected}")]
+    #[error(
+        "this server's checkpoint is of cluster {found}, the log is of {expected}: rebuild it from a \
+         backup of a server of this cluster, then `plimsoll adopt --replica NAME --at GTID|FILE:POS`"
+    )]
     OtherCluster {
         /// In the server.
         found: String,
@@ -132,7 +137,8 @@ pub enum Error {
     },
     /// The log begins after what is needed next.
     #[error(
-        "record {needed} is needed next and the log here begins at {first}: rebuild the replica"
+        "record {needed} is needed next and the log here begins at {first}: rebuild this server from a \
+         backup that is not older than that, then `plimsoll adopt --replica NAME --at GTID|FILE:POS`"
     )]
     LogGone {
         /// Next record.
@@ -206,6 +212,13 @@ pub enum Error {
     ReaderGone,
 }
 
+/// The server's numbers that mean: rows or tables here are not as they were at the source. Unknown
+/// database, table or column; it exists already; a duplicate or missing row; a foreign key or a check.
+const DIFFERS: [u16; 20] = [
+    1007, 1008, 1032, 1049, 1050, 1051, 1054, 1060, 1061, 1062, 1091, 1146, 1169, 1215, 1451, 1452,
+    1535, 1677, 1755, 3819,
+];
+
 impl Error {
     /// What a supervisor does about it.
     pub fn class(&self) -> ErrorClass {
@@ -220,6 +233,38 @@ impl Error {
                 wal::ErrorClass::Retry | wal::ErrorClass::Reconnect => ErrorClass::Reconnect,
             },
             _ => ErrorClass::Fatal,
+        }
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Server(error)
+                if error.number().is_some_and(|number| DIFFERS.contains(&number)) =>
+            {
+                Code::REPLICA_DIFFERS
+            }
+            Error::Server(error) => error.code(),
+            Error::Log(error) => of_log(error),
+            Error::Binlog(error) => error.code(),
+            Error::At { source, .. } | Error::Joined { source, .. } => source.code(),
+            Error::EventTooLarge { .. } => Code::PACKET_TOO_SMALL,
+            Error::StatementEvent { .. } => Code::STATEMENT_EVENT,
+            Error::NotApplicable { .. } => Code::NOT_APPLICABLE,
+            Error::Malformed { .. } => Code::TRANSACTION_MALFORMED,
+            Error::FormerSource { .. } => Code::FORMER_SOURCE,
+            Error::OtherCluster { .. } => Code::OTHER_CLUSTER,
+            Error::Unplaced { .. } => Code::UNPLACED,
+            Error::LogGone { .. } => Code::REPLICA_TOO_FAR_BEHIND,
+            Error::Busy => Code::APPLIER_BUSY,
+            Error::Ambiguous => Code::AMBIGUOUS,
+            Error::StrayIntent { .. } => Code::STRAY_INTENT,
+            Error::CheckpointLost => Code::CHECKPOINT_LOST,
+            Error::BadRow { .. } => Code::CHECKPOINT_UNREADABLE,
+            Error::UnknownXa { .. } => Code::XA_UNKNOWN,
+            Error::ExpectedError { .. } => Code::EXPECTED_ERROR,
+            Error::NoSuchPlace { .. } | Error::BadPlace { .. } => Code::NO_SUCH_PLACE,
+            Error::ReaderGone => Code::DEFECT,
         }
     }
 

@@ -84,7 +84,7 @@ async fn tables(session: &mut Session, list: &str, sum: &mut Sum) -> Result<(), 
                 sum.add(rows);
             }
             // A view whose table is gone: that it is so is part of what is.
-            Err(error) => match error.code() {
+            Err(error) => match error.number() {
                 Some(code) => sum.add(vec![vec![Some(code.to_le_bytes().to_vec())]]),
                 None => return Err(error.into()),
             },

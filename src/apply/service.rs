@@ -11,6 +11,7 @@ use super::schedule::{Limits, Mark};
 use super::worker::{Parts, Standing};
 use crate::cluster::{ErrorClass, MemberName};
 use crate::config::ServerConfig;
+use crate::explain::Coded;
 
 /// First pause before a new session; doubles up to [`PAUSE_MAX`], and half of it is random, so that
 /// replicas of one source do not come back in step.
@@ -56,9 +57,9 @@ pub enum ApplierState {
     /// It does.
     Running,
     /// The server is away, or held up; it tries again by itself.
-    Retrying(String),
+    Retrying(Coded),
     /// It does not: a person must act, as the text says.
-    Stopped(String),
+    Stopped(Coded),
 }
 
 /// How [`Applier::run`] ended.
@@ -105,15 +106,17 @@ impl Applier {
                 Err(error) => error,
             };
             if error.class() == ErrorClass::Fatal {
-                tracing::error!(%error, member = %self.parts.options.member, "applying stopped");
-                self.say(ApplierState::Stopped(error.to_string()));
+                tracing::error!(code = %error.code(), %error, member = %self.parts.options.member,
+                    "applying stopped");
+                self.say(ApplierState::Stopped(Coded::new(error.code(), error.to_string())));
                 return Exit::Failed(error);
             }
             if let Error::Joined { to, .. } = error {
                 singly = Some(to);
             }
-            tracing::warn!(%error, member = %self.parts.options.member, "applying is held up");
-            self.say(ApplierState::Retrying(error.to_string()));
+            tracing::warn!(code = %error.code(), %error, member = %self.parts.options.member,
+                "applying is held up");
+            self.say(ApplierState::Retrying(Coded::new(error.code(), error.to_string())));
             if self.applied.borrow().lsn != before {
                 pause = PAUSE;
             }

@@ -6,6 +6,7 @@ use wal::BinlogPosition;
 
 use super::EventKind;
 use crate::cluster::ErrorClass;
+use crate::explain::Code;
 
 /// Bytes that are no binlog, or a binlog that cannot be passed on.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +137,24 @@ impl Error {
             Error::Checksum { .. } | Error::Length { .. } => ErrorClass::Reconnect,
             Error::At { source, .. } => source.class(),
             _ => ErrorClass::Fatal,
+        }
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Unsupported { .. } | Error::OutOfPlace { .. } => Code::EVENT_UNSUPPORTED,
+            Error::Truncated { .. }
+            | Error::Malformed { .. }
+            | Error::Decompress { .. }
+            | Error::UnknownColumnType(_)
+            | Error::NoTableMap(_)
+            | Error::UnknownStatusVar(_) => Code::EVENT_MALFORMED,
+            Error::Length { .. } | Error::Checksum { .. } => Code::EVENT_CHECKSUM,
+            Error::At { source, .. } => source.code(),
+            Error::Gap { .. } => Code::BINLOG_GAP,
+            Error::TransactionTooLarge { .. } => Code::TRANSACTION_TOO_LARGE,
+            Error::TooLarge { .. } => Code::EVENT_TOO_LARGE,
         }
     }
 }

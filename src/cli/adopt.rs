@@ -1,14 +1,16 @@
 //! `plimsoll adopt`: says where a replica restored from a backup stands.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, CoordinatorAddress};
 use crate::apply::At;
 use crate::coordinator::Status;
+use crate::explain::{Code, Coded};
 
 /// The agent walks its whole log to find the place.
 const WITHIN: Duration = Duration::from_secs(600);
@@ -41,6 +43,7 @@ struct Request<'a> {
 struct Answer {
     lsn: Option<u64>,
     error: Option<String>,
+    code: Option<Code>,
 }
 
 /// Runs the verb.
@@ -50,16 +53,18 @@ struct Answer {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let status: Status = Api::new(args.coordinator).get_json("/v1/status")?;
     let member = status.members.into_iter().find(|member| member.name == args.replica);
-    let Some(member) = member else { bail!("no member is called {}", args.replica) };
-    let Some(http) = member.http else {
-        bail!("the agent of {} has not registered yet: start it first", member.name);
-    };
+    let wrong = |text: String| Coded::new(Code::WRONG_MEMBER, text);
+    let member = member.ok_or_else(|| wrong(format!("no member is called {}", args.replica)))?;
+    let http = member.http.ok_or_else(|| {
+        wrong(format!("the agent of {} has not registered yet: start it first", member.name))
+    })?;
     if member.server.is_none() {
-        bail!("{} is a witness: it has no server to apply to", member.name);
+        let text = format!("{} is a witness: it has no server to apply to", member.name);
+        return Err(wrong(text).into());
     }
     let lsn =
         post(&http, &args.at).with_context(|| format!("adopt {} at {}", member.name, args.at))?;
-    println!("{} stands at record {lsn} and goes on from there", member.name);
+    writeln!(std::io::stdout(), "{} stands at record {lsn} and goes on from there", member.name)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -72,13 +77,19 @@ fn post(http: &str, at: &str) -> anyhow::Result<u64> {
     let mut answer = agent
         .post(format!("http://{http}/v1/adopt"))
         .send_json(Request { at })
-        .with_context(|| format!("ask the agent at {http}: is it running?"))?;
+        .map_err(anyhow::Error::new)
+        .with_context(|| {
+            let text = format!("ask the agent at {http}: is it running?");
+            Coded::new(Code::PEER_UNREACHABLE, text)
+        })?;
     let status = answer.status();
     let text = answer.body_mut().read_to_string()?;
     match serde_json::from_str(&text) {
-        Ok(Answer { error: Some(error), .. }) => bail!("{error}"),
+        Ok(Answer { error: Some(error), code: Some(code), .. }) => {
+            Err(Coded::new(code, error).into())
+        }
         Ok(Answer { lsn: Some(lsn), .. }) if status.is_success() => Ok(lsn),
-        _ => bail!("{status}: {text}"),
+        _ => Err(Coded::new(Code::NOT_A_COORDINATOR, format!("{status}: {text}")).into()),
     }
 }
 

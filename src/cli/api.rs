@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use crate::explain::{Code, Coded};
 
 /// One request, connecting included.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -26,6 +28,7 @@ pub(super) struct Api {
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
+    code: Code,
 }
 
 impl Api {
@@ -63,26 +66,32 @@ impl Api {
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> anyhow::Result<String> {
         let unreachable = || {
-            format!(
+            let text = format!(
                 "ask the coordinator at {}: is it running, and is this its HTTP address?",
                 self.address
-            )
+            );
+            Coded::new(Code::COORDINATOR_UNREACHABLE, text)
         };
         let mut answer = answer.with_context(unreachable)?;
         let text = answer.body_mut().read_to_string().with_context(unreachable)?;
         if !answer.status().is_success() {
-            match serde_json::from_str::<Refusal>(&text) {
-                Ok(refusal) => bail!("the coordinator refuses: {}", refusal.error),
-                Err(_) => {
-                    bail!("{} at {} is no answer of a coordinator", answer.status(), self.address)
+            return Err(match serde_json::from_str::<Refusal>(&text) {
+                Ok(Refusal { error, code }) => {
+                    Coded::new(code, format!("the coordinator refuses: {error}"))
                 }
+                Err(_) => self.no_answer(&format!("{} there", answer.status())),
             }
+            .into());
         }
         Ok(text)
     }
 
     fn decode<T: DeserializeOwned>(&self, text: &str) -> anyhow::Result<T> {
-        serde_json::from_str(text)
-            .with_context(|| format!("what {} answers is no coordinator's answer", self.address))
+        serde_json::from_str(text).with_context(|| self.no_answer("what it says"))
+    }
+
+    fn no_answer(&self, what: &str) -> Coded {
+        let text = format!("{}: {what} is no answer of a coordinator", self.address);
+        Coded::new(Code::NOT_A_COORDINATOR, text)
     }
 }

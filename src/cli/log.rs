@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use wal::{BinlogPosition, Find, Gtid, LogReader, Lsn, Timestamp};
 
 use self::clock::Time;
+use crate::explain::{Code, Coded};
 
 /// Look at a log folder, also beside the agent that writes it.
 #[derive(Debug, Args)]
@@ -99,16 +100,7 @@ pub fn run(args: LogArgs) -> anyhow::Result<ExitCode> {
     };
     // What was printed before an error comes out before it.
     let flushed = out.flush().map_err(anyhow::Error::from);
-    match done.and_then(|code| flushed.map(|()| code)) {
-        // `| head` has seen enough.
-        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
-        done => done,
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<io::Error>();
-    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    done.and_then(|code| flushed.map(|()| code))
 }
 
 fn open(dir: &Path) -> anyhow::Result<LogReader> {
@@ -201,12 +193,16 @@ fn verify(out: &mut impl Write, dir: &Path) -> anyhow::Result<ExitCode> {
 fn find(out: &mut impl Write, dir: &Path, what: &What, json: bool) -> anyhow::Result<ExitCode> {
     let reader = open(dir)?;
     let Some(lsn) = reader.find(&what.find()?)? else {
-        anyhow::bail!("no such record in the log at {}", dir.display());
+        let text = format!("no such record in the log at {}", dir.display());
+        return Err(Coded::new(Code::RECORD_NOT_FOUND, text).into());
     };
     let point = reader.point_at(lsn)?;
     match point.zip(reader.record_at(lsn)?) {
         Some((point, record)) => line::write(out, point.epoch, &record, json)?,
-        None => anyhow::bail!("record {lsn} was cut off just now; try again"),
+        None => {
+            let text = format!("record {lsn} was cut off just now; try again");
+            return Err(Coded::new(Code::LOG_CUT, text).into());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

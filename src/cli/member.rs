@@ -4,12 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
 use serde::Deserialize;
 
 use super::api::{Api, CoordinatorAddress};
 use crate::cluster::MemberName;
 use crate::coordinator::Status;
+use crate::explain::{Code, Coded};
 
 /// How often the change is looked at.
 const EVERY: Duration = Duration::from_millis(250);
@@ -73,11 +73,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             told = now;
         }
         if Instant::now() >= until {
-            bail!(
+            let text = format!(
                 "the change to generation {generation} is not committed after {wait} s: {told}; it goes \
                  on by itself, look with `plimsoll status --coordinator {}`",
                 api.address()
             );
+            return Err(Coded::new(Code::CHANGE_NOT_COMMITTED, text).into());
         }
         std::thread::sleep(EVERY);
     }

@@ -1,7 +1,7 @@
 //! The command line: which verbs there are, and how their ends are told.
 //!
 //! In: arguments. Out: an exit code (0 done, 1 failed, 2 usage) and, for a failure, one readable text
-//! on standard error. A verb is a module with `Args` and `run(args) -> anyhow::Result<ExitCode>`; a
+//! with its code on standard error. A verb is a module with `Args` and `run(args) -> anyhow::Result<ExitCode>`; a
 //! role is an async function that ends when its token is cancelled (SIGINT, SIGTERM). No password or
 //! secret is ever an argument.
 //!
@@ -10,6 +10,8 @@
 mod adopt;
 mod api;
 mod config;
+mod explain;
+mod failure;
 mod log;
 mod member;
 mod role;
@@ -19,8 +21,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::cluster::causes;
+use self::failure::{coded, printed};
 use crate::config::Config;
+use crate::explain::{Code, Coded};
 use crate::{agent, coordinator, playground, timestamp};
 
 /// A replication log shipper beside an unmodified MySQL or MariaDB master: COMMIT returns when enough
@@ -52,29 +55,35 @@ enum Command {
     Log(log::LogArgs),
     /// Check a configuration file, or show what one may hold.
     Config(config::Args),
+    /// Say what a code means, and what to do.
+    Explain(explain::Args),
 }
 
 /// Runs what the command line says.
 ///
 /// # Errors
-/// Whatever the verb or role ended with; to be shown with [`explain`].
-pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    match cli.command {
+/// Whatever the verb or role ended with, in one line.
+pub fn run(cli: Cli) -> Result<ExitCode, Coded> {
+    let otherwise = match cli.command {
+        Command::Playground(_) => Code::PLAYGROUND,
+        _ => Code::SYSTEM,
+    };
+    carry_out(cli.command).map_err(|error| coded(&error, otherwise))
+}
+
+fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Agent(args) => role::run(args, Config::into_agent, agent::run),
         Command::Coordinator(args) => role::run(args, Config::into_coordinator, coordinator::run),
         Command::Playground(args) => playground::run(args),
-        Command::Status(args) => status::run(args),
-        Command::Adopt(args) => adopt::run(args),
-        Command::Member(args) => member::run(args),
+        Command::Status(args) => printed(status::run(args)),
+        Command::Adopt(args) => printed(adopt::run(args)),
+        Command::Member(args) => printed(member::run(args)),
         Command::Timestamp(args) => role::run(args, Config::into_timestamp, timestamp::run),
-        Command::Log(args) => log::run(args),
-        Command::Config(args) => config::run(args),
+        Command::Log(args) => printed(log::run(args)),
+        Command::Config(args) => printed(config::run(args)),
+        Command::Explain(args) => printed(explain::run(args)),
     }
-}
-
-/// An error and its causes in one text.
-pub fn explain(error: &anyhow::Error) -> String {
-    causes(error.as_ref())
 }
 
 #[cfg(test)]
@@ -89,12 +98,13 @@ mod tests {
 
     #[test]
     fn causes_are_told_once() {
+        let told = |error| coded(&error, Code::SYSTEM).text;
         let cause = std::io::Error::other("no route");
         let error =
             anyhow::Error::new(cause).context("connect a:1").context("connect a:1: no route");
-        assert_eq!(explain(&error), "connect a:1: no route");
+        assert_eq!(told(error), "connect a:1: no route");
         let error = anyhow::anyhow!("no route").context("reach the coordinator");
-        assert_eq!(explain(&error), "reach the coordinator: no route");
+        assert_eq!(told(error), "reach the coordinator: no route");
     }
 
     #[test]
@@ -105,6 +115,7 @@ mod tests {
         assert_eq!(Cli::try_parse_from(["plimsoll", "--help"]).unwrap_err().exit_code(), 0);
         let good = ["plimsoll", "timestamp", "--config", "/nowhere/p.toml"];
         let error = run(Cli::try_parse_from(good).unwrap()).unwrap_err();
-        assert!(explain(&error).starts_with("/nowhere/p.toml: cannot be read"), "{error}");
+        assert!(error.text.starts_with("/nowhere/p.toml: cannot be read"), "{error}");
+        assert_eq!(error.code, Code::CONFIG_UNREADABLE);
     }
 }

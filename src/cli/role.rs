@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Error};
+use crate::explain::{Code, Coded};
 
 /// Where a role's options come from.
 #[derive(Debug, clap::Args)]
@@ -53,8 +54,10 @@ where
 
 fn start_log(json: bool) -> anyhow::Result<()> {
     let filter = match std::env::var("PLIMSOLL_LOG") {
-        Ok(text) => EnvFilter::try_new(&text)
-            .with_context(|| format!("PLIMSOLL_LOG={text:?}: write a level or target=level,..."))?,
+        Ok(text) => EnvFilter::try_new(&text).map_err(anyhow::Error::new).with_context(|| {
+            let text = format!("PLIMSOLL_LOG={text:?}: write a level or target=level,...");
+            Coded::new(Code::LOG_FILTER, text)
+        })?,
         Err(_) => EnvFilter::new("info"),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::api::{Api, CoordinatorAddress};
+use super::failure::coded;
 use crate::cluster::AckWhen;
 use crate::coordinator::{MemberStatus, Status};
+use crate::explain::{Code, Coded};
 
 /// How often `--watch` looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -49,7 +51,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         match shown {
             Ok(text) => writeln!(out, "{}", text.trim_end())?,
-            Err(error) => writeln!(out, "{}", super::explain(&error))?,
+            Err(error) => {
+                let Coded { code, text } = coded(&error, Code::SYSTEM);
+                writeln!(out, "{code} {text}")?;
+            }
         }
         out.flush()?;
         drop(out);
@@ -79,7 +84,7 @@ fn render(status: &Status, colours: bool) -> String {
     let _ = writeln!(out, "cluster {}: {on}{state}{off}", clean(&status.name));
     let (on, off) = paint(RED);
     for alarm in &status.alarms {
-        let _ = writeln!(out, "  {on}ALARM{off} {}", clean(alarm));
+        let _ = writeln!(out, "  {on}ALARM {}{off} {}", alarm.code, clean(&alarm.text));
     }
     let _ = writeln!(out);
     for (label, text) in facts(status) {
@@ -216,7 +221,7 @@ mod tests {
             commit_lsn: Some(1000),
             commit_timestamp: None,
             waiting_for: vec!["s3".to_owned()],
-            alarms: vec!["s3: \x1b[2Jgone".to_owned()],
+            alarms: vec![Coded::new(Code::MEMBER_AWAY, "s3: \x1b[2Jgone")],
             members: vec![
                 member("s1", "source", Some(1000)),
                 member("s2", "replica", Some(20)),
@@ -229,7 +234,7 @@ mod tests {
     fn a_table_that_a_person_reads() {
         let expected = "\
 cluster orders: NOT HEALTHY
-  ALARM s3: ?[2Jgone
+  ALARM PLM710 s3: ?[2Jgone
 
 source       s1
 epoch        7

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::cluster::ErrorClass;
+use crate::explain::Code;
 
 /// A configuration that cannot be used. Every text names the file, the key, the fault, the way out.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,16 @@ impl Error {
     /// A configuration does not mend itself.
     pub fn class(&self) -> ErrorClass {
         ErrorClass::Fatal
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Read { .. } => Code::CONFIG_UNREADABLE,
+            Error::Syntax { .. } => Code::CONFIG_SYNTAX,
+            Error::Key { problem, .. } => problem.code(),
+            Error::NoTable { .. } => Code::CONFIG_NO_TABLE,
+        }
     }
 }
 
@@ -181,4 +192,28 @@ pub enum Problem {
         /// How.
         what: &'static str,
     },
+}
+
+impl Problem {
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Problem::Address(_) | Problem::SameAddress { .. } => Code::CONFIG_ADDRESS,
+            Problem::SecretChoice { .. }
+            | Problem::SecretFile { .. }
+            | Problem::SecretEnv(_)
+            | Problem::SecretShort { .. }
+            | Problem::SecretLong(_) => Code::CONFIG_SECRET,
+            Problem::ClusterName(_)
+            | Problem::Empty(_)
+            | Problem::Twice(_)
+            | Problem::Start(_)
+            | Problem::Range { .. } => Code::CONFIG_VALUE,
+            Problem::TimestampCount(_) => Code::CONFIG_TIMESTAMP_COUNT,
+            Problem::MissingCa(_) | Problem::UnusedCa => Code::CONFIG_TLS,
+            Problem::UnknownSource(_) | Problem::WitnessSource(_) => Code::CONFIG_SOURCE,
+            Problem::TooFewMembers { .. } | Problem::TooFewAppliers { .. } => Code::CONFIG_QUORUM,
+            Problem::Disagree { .. } => Code::CONFIG_DISAGREES,
+        }
+    }
 }

@@ -13,6 +13,7 @@ use super::board::ConnectionId;
 use super::core::{CoreHandle, SharedBoard};
 use super::picture::Picture;
 use crate::cluster::MemberName;
+use crate::explain::Code;
 use crate::report::{
     ANSWER, Answer, Ask, MAX_BODY, REPORT, REQUEST, Registration, Reply, Report, Request, VIEW,
 };
@@ -138,7 +139,7 @@ impl Session {
 
     async fn request(&mut self, id: u64, ask: Ask, registered: &mut bool) -> Result<(), String> {
         let reply = match self.why_not(&ask, *registered) {
-            Some(reason) => Reply::Refused { reason },
+            Some(reason) => Reply::Refused { code: Code::COORDINATOR_ANSWER, reason },
             None => {
                 let registration = match &ask {
                     Ask::Register(registration) => Some(registration.clone()),

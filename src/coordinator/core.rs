@@ -13,6 +13,7 @@ use super::engine::{Asker, Command, Engine, Event, Replacing, Settings};
 use super::picture::Picture;
 use super::store::{Error, Revision, Store};
 use crate::cluster::{GrantId, MemberName};
+use crate::explain::Code;
 use crate::report::{Ask, Reply};
 
 /// Requests that wait for the store's fsync. Each agent has one at a time, operators a few: more would
@@ -100,7 +101,8 @@ impl<S: Store> Core<S> {
         let fresh = wal::ClusterId::from_bytes(rand::random());
         let (engine, commands) = Engine::start(stored, settings, fresh);
         for difference in engine.differences() {
-            warn!(%difference, "the configuration file is not what the cluster has");
+            warn!(code = %Code::CONFIG_DIFFERS, %difference,
+                "the configuration file is not what the cluster has");
         }
         let picture = Arc::new(Picture::of(&engine, revision.unwrap_or(0)));
         let (picture, picture_receiver) = watch::channel(picture);
@@ -217,7 +219,7 @@ fn note(reply: &Reply) {
             "epoch granted"
         ),
         Reply::Fenced => info!("told a shipper that it is over"),
-        Reply::Refused { reason } => info!(%reason, "refused"),
+        Reply::Refused { code, reason } => info!(%code, %reason, "refused"),
         Reply::Registered { .. } | Reply::Noted => {}
     }
 }

@@ -7,6 +7,7 @@ use wal::Timestamp;
 
 use super::board::Board;
 use super::picture::Picture;
+use crate::explain::Code;
 use crate::report::MemberRole;
 
 /// A replica that can serve the read now.
@@ -25,6 +26,8 @@ pub struct Route {
 pub struct NoRoute {
     /// One sentence.
     pub error: String,
+    /// Its page.
+    pub code: Code,
     /// The replica that is nearest to it, if any is there.
     pub nearest: Option<Nearest>,
 }
@@ -94,5 +97,5 @@ pub fn routes(
             near.name, near.lag_records, near.lag_seconds
         ),
     };
-    Err(Box::new(NoRoute { error, nearest }))
+    Err(Box::new(NoRoute { error, code: Code::NO_REPLICA, nearest }))
 }

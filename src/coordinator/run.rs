@@ -14,7 +14,7 @@ use super::http::{self, Api, BoundedListener};
 use super::store::EmbeddedStore;
 use super::{agents, core};
 use crate::config::CoordinatorConfig;
-use crate::wire::{Identity, Listener, PeerRole};
+use crate::wire::{self, Identity, Listener, PeerRole};
 
 /// How long the parts may take to end after the stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -50,7 +50,8 @@ impl Coordinator {
         let agents = Listener::bind(&config.listen, identity).await?;
         let http = BoundedListener::bind(&config.http)
             .await
-            .with_context(|| format!("listen for HTTP at {}", config.http))?;
+            .map_err(|source| wire::Error::Bind { address: config.http.clone(), source })
+            .context("coordinator.http")?;
         let board = SharedBoard::default();
         let (core, handle) = core::Core::start(store, &settings, board.clone()).await?;
         let name = config.cluster.name;

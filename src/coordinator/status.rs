@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::board::Board;
 use super::picture::Picture;
 use crate::cluster::AckWhen;
+use crate::explain::Coded;
 use crate::quorum::rule;
 
 mod findings;
@@ -46,8 +47,8 @@ pub struct Status {
     pub commit_timestamp: Option<u64>,
     /// For whom commits, an epoch or the bootstrap wait.
     pub waiting_for: Vec<String>,
-    /// What a person must look at, one sentence each.
-    pub alarms: Vec<String>,
+    /// What a person must look at, the worst first, each with its code.
+    pub alarms: Vec<Coded>,
     /// All members, in the configuration's order.
     pub members: Vec<MemberStatus>,
 }
@@ -88,7 +89,7 @@ pub struct MemberStatus {
     /// Its server answers and may serve reads.
     pub serving: bool,
     /// Its own alarms.
-    pub alarms: Vec<String>,
+    pub alarms: Vec<Coded>,
     /// Age of its newest report, milliseconds.
     pub report_age_ms: Option<u64>,
 }
@@ -100,7 +101,8 @@ pub struct ServerStatus {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// `mysql` or `mariadb`, once known.
+    /// `mysql` or `mariadb`; left out while the agent has not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
 }
 

@@ -10,6 +10,7 @@ use wal::{Epoch, Incarnation, LogPoint, Lsn, Timestamp};
 use super::*;
 use crate::cluster::{AckWhen, MemberName, Shipper};
 use crate::config::{ClusterConfig, CoordinatorConfig, MemberConfig, Secret};
+use crate::explain::{Code, Coded};
 use crate::report::{
     CoordinatorLink, Handle, LinkState, LogIdentity, Mark, MemberRole, Registration, Report,
     ServerAddress, Standing, View,
@@ -202,7 +203,7 @@ async fn from_bootstrap_to_a_replaced_member() {
     s3.at(MemberRole::Witness, 50, 0);
     let lagging = |status: &Status| status.healthy && status.members[1].lag_records == Some(30);
     let status = coordinator.until("healthy with a lag", lagging).await;
-    assert_eq!(status.alarms, [""; 0]);
+    assert_eq!(status.alarms, []);
     assert_eq!(status.commit_lsn, Some(50));
     assert_eq!(status.members[2].role, "witness");
     assert_eq!(status.members[2].lag_records, Some(0));
@@ -303,10 +304,10 @@ async fn silence_shows_within_seconds_and_says_for_whom_commits_wait() {
     agents.pop();
     let status = coordinator.until("s3 is gone", |status| !status.members[2].live).await;
     assert!(status.healthy, "{status:#?}");
-    assert_eq!(status.alarms, ["s3: gone"]);
+    assert_eq!(status.alarms, [Coded::new(Code::MEMBER_AWAY, "s3: gone")]);
     agents.pop();
     let status = coordinator.until("unhealthy", |status| !status.healthy).await;
-    assert_eq!(status.alarms[0], "quorum lost: commits wait for 1 of s2, s3");
+    assert_eq!(status.alarms[0].text, "quorum lost: commits wait for 1 of s2, s3");
     assert_eq!(status.waiting_for, ["s2", "s3"]);
     let (code, text) = coordinator.http("GET", "/metrics").await;
     assert_eq!(code, 200);

@@ -7,6 +7,7 @@ use wal::Lsn;
 
 use super::Refusal;
 use crate::cluster::ErrorClass;
+use crate::explain::{Code, of_log};
 
 /// An error of the log service. Any of class `Fatal` ends the process: the log on disk stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,20 @@ impl Error {
             }
             Error::Log(wal::Error::Full { .. }) => ErrorClass::Retry,
             _ => ErrorClass::Fatal,
+        }
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Log(error) => of_log(error),
+            Error::Promise { .. } => Code::PROMISE,
+            Error::CutBelowVisible { .. } => Code::CUT_REFUSED,
+            Error::OutOfOrder { .. } | Error::Refused(Refusal::BadFrame) => Code::FRAME_REFUSED,
+            Error::Refused(Refusal::Fenced { .. }) => Code::FENCED,
+            Error::Refused(Refusal::NotMatched) => Code::LOG_CUT,
+            Error::Refused(Refusal::NoRoom) => Code::DISK_FULL,
+            Error::Stopped => Code::DEFECT,
         }
     }
 }

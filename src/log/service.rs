@@ -310,7 +310,8 @@ impl LogService {
             }
             Error::Log(wal::Error::BadFrame(_) | wal::Error::Refused(_))
             | Error::OutOfOrder { .. } => {
-                tracing::error!(error = %error, "a frame does not continue this log: not written");
+                tracing::error!(code = %error.code(), error = %error,
+                    "a frame does not continue this log: not written");
                 Ok(Refusal::BadFrame)
             }
             error => Err(error),

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use wal::Lsn;
 
 use crate::cluster::{ErrorClass, MemberName, QuorumConfig, Rule, Voter};
+use crate::explain::Code;
 
 /// A rule that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,13 @@ impl Error {
     /// A person has to change the configuration.
     pub fn class(&self) -> ErrorClass {
         ErrorClass::Fatal
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Impossible { .. } | Error::Twice(_) => Code::CONFIG_QUORUM,
+        }
     }
 }
 

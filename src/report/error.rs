@@ -1,6 +1,7 @@
 //! What can go wrong when one asks the coordinator.
 
 use crate::cluster::ErrorClass;
+use crate::explain::Code;
 
 /// Why a request to the coordinator has no good answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +16,8 @@ pub enum Error {
     /// The coordinator says no, for now.
     #[error("the coordinator refuses: {reason}")]
     Refused {
+        /// Its page.
+        code: Code,
         /// In its words.
         reason: String,
     },
@@ -41,6 +44,17 @@ impl Error {
             Error::NoAnswer { .. } | Error::Refused { .. } => ErrorClass::Retry,
             Error::Fenced => ErrorClass::Fenced,
             Error::Unexpected { .. } | Error::Stopped => ErrorClass::Fatal,
+        }
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::NoAnswer { .. } => Code::NO_COORDINATOR,
+            Error::Refused { code, .. } => *code,
+            Error::Fenced => Code::FENCED,
+            Error::Unexpected { .. } => Code::COORDINATOR_ANSWER,
+            Error::Stopped => Code::DEFECT,
         }
     }
 }

@@ -127,7 +127,7 @@ fn noted(asked: &'static str, reply: Reply) -> Result<(), Error> {
 
 fn unexpected(asked: &'static str, reply: Reply) -> Error {
     let got = match reply {
-        Reply::Refused { reason } => return Error::Refused { reason },
+        Reply::Refused { code, reason } => return Error::Refused { code, reason },
         Reply::Fenced => return Error::Fenced,
         Reply::Registered { .. } => "a registration",
         Reply::Granted(_) => "an epoch",

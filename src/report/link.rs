@@ -15,6 +15,7 @@ use super::message::{
     Request, VIEW, View,
 };
 use crate::backoff::Backoff;
+use crate::explain::Code;
 use crate::wire::{self, Identity, PeerRole};
 
 /// A handshake that takes longer is tried elsewhere.
@@ -48,7 +49,7 @@ pub struct CoordinatorLink {
 enum End {
     Stopped,
     Lost(String),
-    Refused(String),
+    Refused(Code, String),
 }
 
 impl CoordinatorLink {
@@ -114,15 +115,17 @@ impl CoordinatorLink {
                 End::Stopped => return,
                 End::Lost(why) => {
                     if failures == 0 {
-                        warn!(coordinator = %address, %why, "no coordinator; going on without");
+                        warn!(code = %Code::NO_COORDINATOR, coordinator = %address, %why,
+                            "no coordinator; going on without");
                     } else {
                         debug!(coordinator = %address, %why, "no coordinator");
                     }
                     self.state.send_replace(LinkState::Connecting { why });
                 }
-                End::Refused(reason) => {
+                End::Refused(code, reason) => {
                     if failures == 0 {
-                        warn!(coordinator = %address, %reason, "the coordinator refuses this member");
+                        warn!(%code, coordinator = %address, %reason,
+                            "the coordinator refuses this member");
                     }
                     self.state.send_replace(LinkState::Refused { reason });
                 }
@@ -297,7 +300,9 @@ impl Session<'_> {
                 link.state.send_replace(LinkState::Registered { coordinator, cluster });
                 None
             }
-            (Waiting::Registration, Reply::Refused { reason }) => Some(End::Refused(reason)),
+            (Waiting::Registration, Reply::Refused { code, reason }) => {
+                Some(End::Refused(code, reason))
+            }
             (Waiting::Registration, _) => Some(End::Lost("no answer to a registration".to_owned())),
         }
     }

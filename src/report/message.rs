@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn, Timestamp};
 
 use crate::cluster::{AckWhen, Grant, MemberName, QuorumConfig, Shipper};
+use crate::explain::{Code, Coded};
 
 /// Agent to coordinator: [`Request`].
 pub const REQUEST: u8 = 64;
@@ -79,6 +80,8 @@ pub enum Reply {
     Noted,
     /// Not now, and why. Asking again later may be answered otherwise.
     Refused {
+        /// Its page.
+        code: Code,
         /// For a person.
         reason: String,
     },
@@ -197,6 +200,8 @@ pub enum Standing {
     Joining,
     /// It does not (I16). It is shipped to like the others, so that it can be counted in later.
     Excluded {
+        /// Its page.
+        code: Code,
         /// For a person, with the way out.
         reason: String,
     },
@@ -249,7 +254,7 @@ pub struct Report {
     /// One short phrase: `shipping`, `following s1`, `waiting for an epoch`, `applier stopped`.
     pub state: String,
     /// What a person must look at, one sentence each, with the way out.
-    pub alarms: Vec<String>,
+    pub alarms: Vec<Coded>,
 }
 
 impl Report {

@@ -33,7 +33,7 @@ async fn status(session: &mut Session) -> Result<Row, Error> {
     let mut refused = Error::NoBinlog;
     for spelling in spellings {
         match session.row(spelling).await {
-            Err(error) if error.code() == Some(SYNTAX) => refused = error,
+            Err(error) if error.number() == Some(SYNTAX) => refused = error,
             done => return done.map_err(|error| error.or_privilege(WHAT, PRIVILEGES)),
         }
     }
@@ -52,7 +52,7 @@ pub async fn first_binlog_file(session: &mut Session) -> Result<String, Error> {
         Ok(row) if row.is_empty() => Err(Error::NoBinlog),
         Ok(row) => Ok(text(&row, 0)),
         // 1381: the server was not started with binary logging.
-        Err(error) if error.code() == Some(1381) => Err(Error::NoBinlog),
+        Err(error) if error.number() == Some(1381) => Err(Error::NoBinlog),
         Err(error) => Err(error.or_privilege(WHAT, PRIVILEGES)),
     }
 }

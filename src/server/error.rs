@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::ErrorClass;
+use crate::explain::Code;
 
 /// Why a server could not be asked, or refused.
 #[derive(Debug, thiserror::Error)]
@@ -154,8 +155,27 @@ impl Error {
         }
     }
 
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Connect { .. } => Code::SERVER_UNREACHABLE,
+            Error::Login { .. } => Code::SERVER_LOGIN,
+            Error::Full { .. } => Code::SERVER_FULL,
+            Error::Lost { .. } => Code::SERVER_LOST,
+            Error::Deadline { .. } => Code::SERVER_SILENT,
+            Error::Server { code, .. } if GOING_DOWN.contains(code) => Code::SERVER_LOST,
+            Error::Server { .. } => Code::SERVER_REFUSES,
+            Error::Privilege { .. } => Code::SERVER_PRIVILEGE,
+            Error::SemiSyncUnavailable { .. } => Code::SEMI_SYNC_UNAVAILABLE,
+            Error::NotTaken { .. } => Code::SETTING_NOT_TAKEN,
+            Error::Waiting { .. } => Code::REPLICA_COMMITS_WAIT,
+            Error::NoBinlog => Code::NOT_A_SOURCE,
+            Error::Answer { .. } | Error::Driver { .. } => Code::SERVER_ANSWER,
+        }
+    }
+
     /// The server's error number, where a server answered.
-    pub fn code(&self) -> Option<u16> {
+    pub fn number(&self) -> Option<u16> {
         match self {
             Error::Server { code, .. } => Some(*code),
             _ => None,

@@ -148,7 +148,7 @@ async fn install(session: &mut Session) -> Result<&'static Spelling, Error> {
     for statement in PLUGINS {
         match session.execute(statement).await {
             Ok(_) => break,
-            Err(error) if error.code().is_some_and(|code| INSTALLED.contains(&code)) => break,
+            Err(error) if error.number().is_some_and(|code| INSTALLED.contains(&code)) => break,
             Err(error) => match error.or_privilege(WHAT, PRIVILEGES) {
                 Error::Server { message: words, .. } => message = words,
                 other => return Err(other),

@@ -9,6 +9,7 @@ use wal::LogPoint;
 
 use super::message::Standing;
 use crate::cluster::{Grant, MemberName, Voter};
+use crate::explain::Code;
 use crate::log::history;
 use crate::quorum::rule;
 
@@ -35,6 +36,16 @@ pub enum NotCounted {
         /// What it reported.
         reached: LogPoint,
     },
+}
+
+impl NotCounted {
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            NotCounted::OtherIncarnation { .. } => Code::LOG_NEW,
+            NotCounted::Shortened { .. } => Code::LOG_SHORTENED,
+        }
+    }
 }
 
 /// Whether this member's log may count at all.

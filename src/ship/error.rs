@@ -3,6 +3,7 @@
 use wal::LogPoint;
 
 use crate::cluster::{ErrorClass, MemberName, Shipper};
+use crate::explain::{Code, of_log};
 use crate::{log, wire};
 
 /// An error of one member's connection, or of an adoption.
@@ -83,6 +84,20 @@ impl Error {
             Error::Read(wal::Error::Cut(_)) => ErrorClass::Retry,
             Error::Read(_) => ErrorClass::Fatal,
             _ => ErrorClass::Reconnect,
+        }
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Wire { source, .. } => source.code(),
+            Error::Closed { .. } | Error::Silent { .. } => Code::MEMBER_SILENT,
+            Error::WrongMember { .. } => Code::MEMBER_NAME,
+            Error::BadMessage { .. } => Code::MEMBER_MESSAGE,
+            Error::Fenced { .. } => Code::FENCED,
+            Error::Incomplete { .. } => Code::CHOSEN_LOG_LOST,
+            Error::Log(error) => error.code(),
+            Error::Read(error) => of_log(error),
         }
     }
 }

@@ -144,9 +144,9 @@ impl Fencing {
                 self.fence.promised(standing);
             }
             Err(reason) => {
-                let reason = reason.to_string();
+                let (code, reason) = (reason.code(), reason.to_string());
                 if self.troubles.insert(member.clone(), reason.clone()).as_ref() != Some(&reason) {
-                    tracing::warn!(peer = %member, reason, "a promise does not count");
+                    tracing::warn!(%code, peer = %member, reason, "a promise does not count");
                 }
             }
         }

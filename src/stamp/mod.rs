@@ -14,6 +14,7 @@ use wal::{
 
 use crate::ack::Shipped;
 use crate::cluster::ErrorClass;
+use crate::explain::{Code, of_log};
 
 /// What can go wrong while stamping.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,14 @@ impl Error {
     /// What the supervisor does.
     pub fn class(&self) -> ErrorClass {
         ErrorClass::Fatal
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Frame(error) => of_log(error),
+            Error::Backwards { .. } => Code::TIME_BACKWARDS,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::binlog;
 use crate::cluster::ErrorClass;
+use crate::explain::Code;
 
 /// Why there is no stream, or why it ended.
 #[derive(Debug, thiserror::Error)]
@@ -242,6 +243,44 @@ impl Error {
             | Error::Protocol { .. }
             | Error::SemiSyncOff
             | Error::DumpEnded => ErrorClass::Reconnect,
+        }
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Unreachable { .. } => Code::SERVER_UNREACHABLE,
+            Error::Deadline { .. } | Error::Silent { .. } => Code::SERVER_SILENT,
+            Error::Closed { .. } | Error::Io { .. } | Error::DumpEnded => Code::SERVER_LOST,
+            Error::CertificateFile { .. } | Error::NoTls | Error::Tls { .. } => Code::SERVER_TLS,
+            Error::Plugin { .. } | Error::ClearPassword { .. } | Error::Authentication { .. } => {
+                Code::SERVER_AUTHENTICATION
+            }
+            Error::Server { code, .. } => match self.refusal() {
+                Some(refusal) => refusal.code(),
+                None if *code == ER_CON_COUNT => Code::SERVER_FULL,
+                None if ER_ACCESS_DENIED.contains(code) => Code::SERVER_LOGIN,
+                None => Code::DUMP_REFUSED,
+            },
+            Error::MissingPrivilege { .. } => Code::SERVER_PRIVILEGE,
+            Error::Protocol { .. } => Code::SERVER_PROTOCOL,
+            Error::PacketTooLarge { .. } => Code::EVENT_TOO_LARGE,
+            Error::SemiSyncOff => Code::NOT_SEMI_SYNC,
+            Error::WrongFamily { .. } | Error::OffsetTooLarge { .. } => Code::START_IMPOSSIBLE,
+            Error::Binlog(error) => error.code(),
+        }
+    }
+}
+
+impl DumpRefusal {
+    fn code(self) -> Code {
+        match self {
+            DumpRefusal::FileMissing | DumpRefusal::Purged => Code::BINLOG_PURGED,
+            DumpRefusal::BeyondEnd | DumpRefusal::NotAnEvent | DumpRefusal::GtidUnknown => {
+                Code::BINLOG_POSITION
+            }
+            DumpRefusal::Replaced => Code::SERVER_ID_TAKEN,
+            DumpRefusal::Other => Code::DUMP_REFUSED,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::RUN_COUNT_MAX;
 use super::client_core::NotCounted;
 use super::message::Refusal;
 use crate::cluster::{ErrorClass, causes};
+use crate::explain::Code;
 use crate::wire;
 
 /// What can go wrong with timestamps.
@@ -133,6 +134,25 @@ impl Error {
             | Error::StateDamaged { .. }
             | Error::OtherServer { .. }
             | Error::Locked { .. } => ErrorClass::Fatal,
+        }
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::ServerCount(_) => Code::CONFIG_TIMESTAMP_COUNT,
+            Error::RunCount(_) => Code::DEFECT,
+            Error::Unavailable { .. } | Error::Silent(_) => Code::NO_TIMESTAMP,
+            Error::Backwards => Code::TIME_BACKWARDS,
+            Error::Wire(error) => error.code(),
+            Error::Refused(Refusal::NotDurable) => Code::TIMESTAMP_DISK,
+            Error::Protocol(_) | Error::Refused(_) => Code::TIMESTAMP_PROTOCOL,
+            Error::NotCounted(_) => Code::TIMESTAMP_NOT_COUNTED,
+            Error::State { .. } => Code::TIMESTAMP_DISK,
+            Error::Sync { .. } => Code::TIMESTAMP_SYNC,
+            Error::StateMissing { .. } | Error::StateDamaged { .. } => Code::TIMESTAMP_STATE,
+            Error::OtherServer { .. } => Code::TIMESTAMP_OTHER_SERVER,
+            Error::Locked { .. } => Code::TIMESTAMP_LOCKED,
         }
     }
 }

@@ -113,8 +113,8 @@ impl Link {
             let served = self.status.up.swap(false, Ordering::AcqRel);
             // Told once, not at each further try.
             if served || self.status.silent().reason.is_none() {
-                let error = causes(&error);
-                tracing::warn!(server = self.status.address, error, "timestamp server lost");
+                tracing::warn!(code = %error.code(), server = self.status.address,
+                    error = causes(&error), "timestamp server lost");
             }
             self.status.note(Some(error));
             // A connection that held for a while earns a quick return.

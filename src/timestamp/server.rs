@@ -15,6 +15,7 @@ use super::server_core::{NotIssued, ServerCore};
 use super::state::State;
 use crate::cluster::{ErrorClass, causes};
 use crate::config::TimestampConfig;
+use crate::explain::Code;
 use crate::wire::{Identity, Incoming, Listener, PeerRole, Receiver, Sender};
 
 /// Clients at once. A cluster has a few dozen; each costs a task and some kilobytes.
@@ -132,7 +133,7 @@ async fn keep_limit(
             Err(failure) if failure.class() == ErrorClass::Fatal => return Err(failure),
             Err(failure) => {
                 let error = causes(&failure);
-                error!(error, "no new limit on disk; timestamps will run out");
+                error!(code = %failure.code(), error, "no new limit on disk; timestamps will run out");
                 shared.disk.send_modify(|disk| disk.failures += 1);
                 tokio::select! {
                     () = tokio::time::sleep(SAVE_PAUSE) => {}
@@ -157,8 +158,8 @@ async fn accept(listener: Listener, shared: &Arc<Shared>) -> Error {
                 clients.spawn(async move {
                     let address = incoming.address();
                     if let Err(error) = serve_client(incoming, &shared).await {
-                        let error = causes(&error);
-                        warn!(%address, error, "connection to a client ended");
+                        warn!(code = %Code::TIMESTAMP_CLIENT, %address, error = causes(&error),
+                            "connection to a client ended");
                     }
                     drop(place);
                 });

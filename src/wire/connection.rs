@@ -13,6 +13,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::handshake::{self, Met};
 use super::{Error, HANDSHAKE_DEADLINE, Identity, Peer, PeerRole, Receiver, STRANGERS_MAX, Sender};
+use crate::explain::Code;
 
 /// Pause after the system refused to accept (mostly: too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -135,7 +136,8 @@ impl Listener {
                     return Ok(Incoming { stream, address, me: self.me.clone(), place });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection for now");
+                    tracing::warn!(code = %Code::ACCEPT_FAILED, %error,
+                        "cannot accept a connection for now");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{PeerRole, Versions};
 use crate::cluster::ErrorClass;
+use crate::explain::Code;
 
 /// A connection that was not made, or is over.
 #[derive(Debug, thiserror::Error)]
@@ -189,6 +190,33 @@ impl Error {
             | Error::Unsendable { .. } => ErrorClass::Fatal,
             Error::Random => ErrorClass::Retry,
             _ => ErrorClass::Reconnect,
+        }
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Name(_) => Code::CONFIG_VALUE,
+            Error::TlsFile { .. } | Error::TlsSetup(_) => Code::TLS_FILES,
+            Error::Bind { .. } => Code::CANNOT_LISTEN,
+            Error::Connect { .. } => Code::PEER_UNREACHABLE,
+            Error::TlsHandshake { .. } => Code::TLS_HANDSHAKE,
+            Error::Refused { .. } | Error::ForeignCluster { .. } | Error::BadProof { .. } => {
+                Code::HANDSHAKE_REFUSED
+            }
+            Error::Garbage { .. }
+            | Error::TooLarge { .. }
+            | Error::Empty { .. }
+            | Error::Unsendable { .. }
+            | Error::Json { .. } => Code::NOT_OUR_PROTOCOL,
+            Error::Version { .. } => Code::PEER_VERSION,
+            Error::Role { .. } => Code::PEER_ROLE,
+            Error::Random => Code::SYSTEM,
+            Error::Deadline { .. }
+            | Error::Truncated { .. }
+            | Error::Lost { .. }
+            | Error::Stuck { .. }
+            | Error::Torn { .. } => Code::CONNECTION_LOST,
         }
     }
 }

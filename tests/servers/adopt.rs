@@ -134,7 +134,7 @@ async fn stops_and_says_what_to_do(play: &Playground, name: &str) -> Result<()> 
     let http_at = play.server(name)?.agent.http;
     wait::until("the replica says that it must be adopted", SOON, async || {
         let status = http::json(&http_at, "/v1/status").await?;
-        let alarm = status["alarms"]["applier"].as_str().unwrap_or_default();
+        let alarm = status["alarms"]["applier"]["text"].as_str().unwrap_or_default();
         ensure!(alarm.contains("plimsoll adopt"), "{status}");
         Ok(())
     })

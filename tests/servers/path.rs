@@ -2,8 +2,11 @@
 
 use mysql_async::prelude::Queryable;
 
+use crate::differential;
 use crate::support::playground::Server;
-use crate::support::{Context, Family, Playground, Result, compare, on_both_families, random, sql};
+use crate::support::{
+    Context, Family, Playground, Result, compare, ensure, on_both_families, random, sql,
+};
 
 on_both_families!(mixed_workload, rows_while_tables_change);
 
@@ -56,7 +59,23 @@ async fn mixed_workload(family: Family) -> Result<()> {
     let play = Playground::start(family).await?;
     mix(&play.source()?).await?;
     compare::all_equal(&play).await?;
+    binlogs_are_read_alike(&play)?;
     play.end().await
+}
+
+/// What just went through the cluster, by our reader of events and two others.
+fn binlogs_are_read_alike(play: &Playground) -> Result<()> {
+    let mut images = 0;
+    for entry in std::fs::read_dir(play.dir().join("s1"))? {
+        let file = entry?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("binlog.0") {
+            let agreed = differential::compare(&file).context(name)?;
+            images += agreed.iter().map(|agreed| agreed.images).sum::<usize>();
+        }
+    }
+    ensure!(images > 200, "only {images} row images were compared");
+    Ok(())
 }
 
 /// The mixed workload, on one session.

@@ -1,4 +1,4 @@
-//! What is wrong is said in one clear line, with the way out.
+//! What is wrong is said in one clear line, with its code and the way out.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,7 +49,7 @@ async fn a_wrong_password(family: Family) -> Result<()> {
         &file,
         text.replace("password_file = \"password\"", "password_file = \"wrong\""),
     )?;
-    says(&play, "s2-agent", &[&["password", "access denied"], &["plimsoll"]]).await?;
+    says(&play, "s2-agent", &[&["password", "access denied"], &["plimsoll"], &["plm202"]]).await?;
     std::fs::write(&file, text)?;
     play.restart("s2-agent").await?;
     crate::support::compare::all_equal(&play).await?;
@@ -60,7 +60,8 @@ async fn an_unreachable_server(family: Family) -> Result<()> {
     let play = Playground::start(family).await?;
     let port = play.server("s2")?.port.to_string();
     play.signal("s2", Signal::Kill).await?;
-    says(&play, "s2-agent", &[&[port.as_str()], &["refused", "reach", "connect"]]).await?;
+    says(&play, "s2-agent", &[&[port.as_str()], &["refused", "reach", "connect"], &["plm201"]])
+        .await?;
     play.restart("s2").await?;
     crate::support::compare::all_equal(&play).await?;
     play.end().await
@@ -75,7 +76,7 @@ async fn a_missing_privilege(family: Family) -> Result<()> {
     ];
     sql::run(&play.source()?, &revoke).await?;
     play.signal("s1-agent", Signal::Kill).await?;
-    says(&play, "s1-agent", &[&["privilege", "grant", "access denied"]]).await?;
+    says(&play, "s1-agent", &[&["privilege", "grant", "access denied"], &["plm207"]]).await?;
     play.end().await
 }
 
@@ -94,7 +95,7 @@ async fn semi_sync_not_available(family: Family) -> Result<()> {
     let without: String = kept.map(|line| format!("{line}\n")).collect();
     std::fs::write(&file, format!("{without}plugin-dir={}\n", play.dir().display()))?;
     play.restart("s1").await.context("the server without its plugin")?;
-    says(&play, "s1-agent", &[&["semi-sync", "semisync", "semi_sync"]]).await?;
+    says(&play, "s1-agent", &[&["semi-sync", "semisync", "semi_sync"], &["plm208"]]).await?;
     play.end().await
 }
 
@@ -104,6 +105,6 @@ async fn a_config_with_an_unknown_key(family: Family) -> Result<()> {
     let file = config(&play, "s2-agent.toml");
     let text = std::fs::read_to_string(&file)?;
     std::fs::write(&file, text.replace("[agent]", "[agent]\nnonsense = 1"))?;
-    says(&play, "s2-agent", &[&["nonsense"]]).await?;
+    says(&play, "s2-agent", &[&["nonsense"], &["plm102"]]).await?;
     play.end().await
 }

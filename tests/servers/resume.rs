@@ -104,8 +104,9 @@ async fn refused(play: &Playground) -> Result<()> {
     let source = play.source()?;
     wait::until("the source is refused with the reason", SOON, async || {
         let status = http::json(&source.agent.http, "/v1/status").await?;
-        let alarm = status["alarms"]["source"].as_str().unwrap_or_default();
+        let alarm = status["alarms"]["source"]["text"].as_str().unwrap_or_default();
         ensure!(alarm.contains("lost acknowledged data"), "{status}");
+        ensure!(status["alarms"]["source"]["code"] == "PLM217", "{status}");
         Ok(())
     })
     .await?;

@@ -3,5 +3,4 @@
 mod assembling;
 mod corpus;
 mod damage;
-mod oracles;
 mod stream;

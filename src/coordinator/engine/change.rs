@@ -3,6 +3,7 @@
 use super::view::standing;
 use super::{Asker, Command, Engine, Replacing};
 use crate::cluster::{MemberName, QuorumConfig, Shipper, Voter};
+use crate::explain::{Code, Coded};
 use crate::report::{Reply, Standing};
 
 impl Engine {
@@ -10,38 +11,38 @@ impl Engine {
     /// one that counted. The fence covers old and new durably before any shipper hears of it.
     pub(super) fn replace(&mut self, asker: Asker, member: &MemberName) -> Vec<Command> {
         let answer = |replacing| vec![Command::Replacing(asker, replacing)];
+        let refused = |code, text: String| answer(Replacing::Refused(Coded::new(code, text)));
         if self.state.member(member).is_none() {
             return answer(Replacing::Unknown);
         }
         let Some(config) = self.state.config.clone() else {
-            return answer(Replacing::Refused(
-                "the cluster is still being set up: every member counts with the log it registers"
-                    .to_owned(),
-            ));
+            let text =
+                "the cluster is still being set up: every member counts with the log it registers";
+            return refused(Code::BOOTSTRAP, text.to_owned());
         };
         let Some(log) = self.registered.get(member).and_then(|known| known.log) else {
-            return answer(Replacing::Refused(format!(
+            let text = format!(
                 "the agent of {member} has not registered with this coordinator: start it first"
-            )));
+            );
+            return refused(Code::CHANGE_REFUSED, text);
         };
         let voter = Voter { member: member.clone(), incarnation: log.incarnation };
         if self.state.shortened.contains(&voter) {
-            return answer(Replacing::Refused(format!(
+            let text = format!(
                 "{member} still has the log that was shortened: stop its agent, remove its log folder, \
                  start it, and ask again"
-            )));
+            );
+            return refused(Code::LOG_SHORTENED, text);
         }
         if let Some(incoming) = &self.state.incoming {
             let generation = incoming.generation;
-            return answer(
-                if standing(&self.state, &self.registered, member) == Standing::Joining {
-                    Replacing::Started { generation }
-                } else {
-                    Replacing::Refused(format!(
-                        "the change to generation {generation} is still under way: wait until it is committed"
-                    ))
-                },
+            if standing(&self.state, &self.registered, member) == Standing::Joining {
+                return answer(Replacing::Started { generation });
+            }
+            let text = format!(
+                "the change to generation {generation} is still under way: wait until it is committed"
             );
+            return refused(Code::CHANGE_UNDER_WAY, text);
         }
         if config.voters.contains(&voter) {
             return answer(Replacing::Counts { generation: config.generation });
@@ -78,7 +79,8 @@ impl Engine {
             let reply = if known == Some(generation) && self.state.incoming.is_none() {
                 Reply::Noted
             } else {
-                Reply::Refused { reason: format!("generation {generation} is not under way") }
+                let reason = format!("generation {generation} is not under way");
+                Reply::Refused { code: Code::COORDINATOR_ANSWER, reason }
             };
             return vec![Command::Answer(asker, reply)];
         };

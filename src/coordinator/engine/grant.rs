@@ -5,6 +5,7 @@ use wal::{Epoch, LogPoint, Lsn};
 use super::view::standing;
 use super::{Asker, Command, Engine, Granted, refused};
 use crate::cluster::{Grant, GrantId, MemberAddress, Shipper, Voter};
+use crate::explain::{Code, Coded};
 use crate::report::{Reply, Standing};
 
 /// No log reaches this. Stands in a grant for a voter whose log was shortened, so that also a shipper
@@ -22,7 +23,7 @@ impl Engine {
         }
         let next = self.state.epoch().map_or(Some(Epoch::FIRST), Epoch::next);
         let Some(epoch) = next else {
-            return refused(asker, "all 2^32 - 1 epochs are used up");
+            return refused(asker, Coded::new(Code::DEFECT, "all 2^32 - 1 epochs are used up"));
         };
         let shipper = Shipper { epoch, grant: fresh };
         self.state.widen();
@@ -31,32 +32,37 @@ impl Engine {
         vec![self.save(), Command::Answer(asker, reply), Command::Publish]
     }
 
-    fn why_not(&self, voter: &Voter) -> Option<String> {
+    fn why_not(&self, voter: &Voter) -> Option<Coded> {
         let member = &voter.member;
         let unseen = self.state.unseen();
         if !unseen.is_empty() {
             let names: Vec<&str> = unseen.iter().map(|name| name.as_str()).collect();
-            return Some(format!(
+            let text = format!(
                 "the cluster is being set up: waiting for the first registration of {}",
                 names.join(", ")
-            ));
+            );
+            return Some(Coded::new(Code::BOOTSTRAP, text));
         }
         if let Some(ahead) = self.ahead {
-            return Some(format!(
+            let text = format!(
                 "a member knows epoch {ahead}, this coordinator's store only {}: the store is an older \
                  copy; give the coordinator its newest store back",
                 self.state.epoch().map_or_else(|| "none".to_owned(), |epoch| epoch.to_string())
-            ));
+            );
+            return Some(Coded::new(Code::STORE_OLD, text));
         }
         if *member != self.state.source {
-            return Some(format!("the source is {}, not {member}", self.state.source));
+            let text = format!("the source is {}, not {member}", self.state.source);
+            return Some(Coded::new(Code::NOT_THE_SOURCE, text));
         }
         let registered = self.registered.get(member).and_then(|known| known.log);
         if registered.map(|log| log.incarnation) != Some(voter.incarnation) {
-            return Some(format!("{member} has not registered with this log"));
+            let text = format!("{member} has not registered with this log");
+            return Some(Coded::new(Code::COORDINATOR_ANSWER, text));
         }
-        if let Standing::Excluded { reason } = standing(&self.state, &self.registered, member) {
-            return Some(format!("{member} does not count: {reason}"));
+        if let Standing::Excluded { code, reason } = standing(&self.state, &self.registered, member)
+        {
+            return Some(Coded::new(code, format!("{member} does not count: {reason}")));
         }
         None
     }

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn};
 
 use crate::cluster::{GrantId, MemberName, Shipper, Voter};
+use crate::explain::Coded;
 use crate::report::{Registration, Reply, View};
 
 pub use state::{Granted, Member, Settings, State};
@@ -103,7 +104,7 @@ pub enum Replacing {
     /// There is no such member.
     Unknown,
     /// Not now, and why.
-    Refused(String),
+    Refused(Coded),
 }
 
 /// The engine: what is durable, and what the agents said since this process started.
@@ -187,8 +188,8 @@ impl Engine {
     }
 }
 
-fn refused(asker: Asker, reason: impl Into<String>) -> Vec<Command> {
-    vec![Command::Answer(asker, Reply::Refused { reason: reason.into() })]
+fn refused(asker: Asker, Coded { code, text }: Coded) -> Vec<Command> {
+    vec![Command::Answer(asker, Reply::Refused { code, reason: text })]
 }
 
 #[cfg(test)]

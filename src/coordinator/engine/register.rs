@@ -4,28 +4,25 @@ use wal::LogPoint;
 
 use super::{Asker, Command, Engine, refused};
 use crate::cluster::{QuorumConfig, Voter};
+use crate::explain::{Code, Coded};
 use crate::report::{Registration, Reply};
 
 impl Engine {
     pub(super) fn register(&mut self, asker: Asker, registration: Registration) -> Vec<Command> {
         let member = registration.member.clone();
         if self.state.member(&member).is_none() {
-            return refused(
-                asker,
-                format!(
-                    "{member} is no member of this cluster: its coordinator was set up without it"
-                ),
+            let text = format!(
+                "{member} is no member of this cluster: its coordinator was set up without it"
             );
+            return refused(asker, Coded::new(Code::NOT_A_MEMBER, text));
         }
         if let Some(log) = registration.log.filter(|log| log.cluster != self.state.cluster) {
-            return refused(
-                asker,
-                format!(
-                    "the log of {member} belongs to cluster {}, this coordinator has cluster {}: give \
-                     the agent another data_dir, or the coordinator its own store back",
-                    log.cluster, self.state.cluster
-                ),
+            let text = format!(
+                "the log of {member} belongs to cluster {}, this coordinator has cluster {}: give \
+                 the agent another data_dir, or the coordinator its own store back",
+                log.cluster, self.state.cluster
             );
+            return refused(asker, Coded::new(Code::MEMBER_OF_OTHER_CLUSTER, text));
         }
         self.note_ahead(&registration);
         let mut changed = false;

@@ -162,7 +162,7 @@ fn told(commands: &[Command]) -> Vec<String> {
         Command::Answer(_, Reply::Registered { .. }) => "registered".to_owned(),
         Command::Answer(_, Reply::Noted) => "noted".to_owned(),
         Command::Answer(_, Reply::Fenced) => "fenced".to_owned(),
-        Command::Answer(_, Reply::Refused { reason }) => format!("refused: {reason}"),
+        Command::Answer(_, Reply::Refused { reason, .. }) => format!("refused: {reason}"),
         Command::Answer(_, Reply::Granted(grant)) => format!(
             "granted {} commit {:?} fence {:?}",
             grant.shipper.epoch,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::State;
 use crate::cluster::{MemberName, Voter};
+use crate::explain::Code;
 use crate::report::{MemberView, Registration, Standing, View};
 
 pub(super) fn view(
@@ -55,7 +56,7 @@ pub(super) fn standing(
             "its log ends before a record that it once reported as committed; stop its agent, remove \
              its log folder, start it, and run `plimsoll member replace {name}`"
         );
-        return Standing::Excluded { reason };
+        return Standing::Excluded { code: Code::LOG_SHORTENED, reason };
     }
     let joining = state.incoming.as_ref().is_some_and(|incoming| incoming.voters.contains(&voter));
     if config.voters.contains(&voter) {
@@ -64,6 +65,6 @@ pub(super) fn standing(
         Standing::Joining
     } else {
         let reason = format!("its log folder is new; run `plimsoll member replace {name}`");
-        Standing::Excluded { reason }
+        Standing::Excluded { code: Code::LOG_NEW, reason }
     }
 }

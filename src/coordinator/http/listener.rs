@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
+use crate::explain::Code;
+
 /// Operators, scrapers and routers together; more wait in the kernel's queue.
 const CONNECTIONS: usize = 256;
 /// A connection on which nothing was read or written for so long is closed: kept-alive or stuck.
@@ -52,7 +54,7 @@ impl axum::serve::Listener for BoundedListener {
                     return (BoundedStream { stream, idle, _place: place }, peer);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept for HTTP");
+                    tracing::warn!(code = %Code::ACCEPT_FAILED, %error, "cannot accept for HTTP");
                     tokio::time::sleep(PAUSE).await;
                 }
             }

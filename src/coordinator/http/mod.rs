@@ -1,7 +1,7 @@
 //! The HTTP API for people, scripts and routers.
 //!
 //! `GET /v1/status`, `GET /v1/replica?after=TOKEN`, `POST /v1/members/NAME/replace`, `GET /metrics`,
-//! `GET /healthz`. Errors are `{"error": …}`. Connections, idle time and bodies are bounded.
+//! `GET /healthz`. Errors are `{"error": …, "code": …}`. Connections, idle time and bodies are bounded.
 //! Does not: authenticate; bind it where only operators and routers reach it.
 
 mod listener;
@@ -25,6 +25,7 @@ use super::metrics::Metrics;
 use super::routing;
 use super::status::{Status, status};
 use crate::cluster::MemberName;
+use crate::explain::Code;
 
 pub(super) use listener::BoundedListener;
 
@@ -66,7 +67,7 @@ pub(super) async fn serve(
         .route("/v1/members/{name}/replace", post(replace))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .fallback(|| async { error(StatusCode::NOT_FOUND, "no such path") })
+        .fallback(|| async { error(StatusCode::NOT_FOUND, Code::HTTP_REQUEST, "no such path") })
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(Arc::new(api));
     let graceful = stop.clone().cancelled_owned();
@@ -99,13 +100,16 @@ async fn get_replica(State(api): State<Arc<Api>>, Query(query): Query<After>) ->
     let Some(after) = query.after else {
         return error(
             StatusCode::BAD_REQUEST,
+            Code::HTTP_REQUEST,
             "say after=TOKEN, from /v1/token of the source's agent",
         );
     };
     let picture = api.core.picture();
     let token = match crate::token::Token::parse(&after, picture.state.cluster) {
         Ok(token) => token,
-        Err(refused) => return error(StatusCode::BAD_REQUEST, &refused.to_string()),
+        Err(refused) => {
+            return error(StatusCode::BAD_REQUEST, refused.code(), &refused.to_string());
+        }
     };
     let routes = {
         let board = api.board.lock();
@@ -117,7 +121,7 @@ async fn get_replica(State(api): State<Arc<Api>>, Query(query): Query<After>) ->
             let turn = api.turn.fetch_add(1, Ordering::Relaxed) % routes.len().max(1);
             match routes.get(turn) {
                 Some(route) => Json(route).into_response(),
-                None => error(StatusCode::SERVICE_UNAVAILABLE, "no replica"),
+                None => error(StatusCode::SERVICE_UNAVAILABLE, Code::NO_REPLICA, "no replica"),
             }
         }
         Err(none) => (StatusCode::SERVICE_UNAVAILABLE, Json(none)).into_response(),
@@ -127,7 +131,7 @@ async fn get_replica(State(api): State<Arc<Api>>, Query(query): Query<After>) ->
 async fn replace(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Response {
     let member = match MemberName::new(name) {
         Ok(member) => member,
-        Err(bad) => return error(StatusCode::BAD_REQUEST, &bad.to_string()),
+        Err(bad) => return error(StatusCode::BAD_REQUEST, Code::WRONG_MEMBER, &bad.to_string()),
     };
     let under_way =
         |generation: u64, state: &str| json!({"generation": generation, "state": state});
@@ -139,13 +143,16 @@ async fn replace(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Respo
             Json(under_way(generation, "counts")).into_response()
         }
         Some(Replacing::Unknown) => {
-            error(StatusCode::NOT_FOUND, &format!("{member} is no member of this cluster"))
+            let text = format!("{member} is no member of this cluster");
+            error(StatusCode::NOT_FOUND, Code::WRONG_MEMBER, &text)
         }
-        Some(Replacing::Refused(reason)) => error(StatusCode::CONFLICT, &reason),
-        None => error(StatusCode::SERVICE_UNAVAILABLE, "the coordinator is stopping"),
+        Some(Replacing::Refused(why)) => error(StatusCode::CONFLICT, why.code, &why.text),
+        None => {
+            error(StatusCode::SERVICE_UNAVAILABLE, Code::STOPPING, "the coordinator is stopping")
+        }
     }
 }
 
-fn error(status: StatusCode, text: &str) -> Response {
-    (status, Json(json!({"error": text}))).into_response()
+fn error(status: StatusCode, code: Code, text: &str) -> Response {
+    (status, Json(json!({"error": text, "code": code}))).into_response()
 }

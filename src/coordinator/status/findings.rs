@@ -3,14 +3,16 @@
 use std::time::Instant;
 
 use super::MemberStatus;
+use super::member::standing;
 use crate::cluster::Voter;
 use crate::coordinator::board::Board;
 use crate::coordinator::picture::Picture;
+use crate::explain::{Code, Coded};
 use crate::quorum::rule::{self, Missing};
 
 #[derive(Default)]
 pub(super) struct Findings {
-    pub(super) alarms: Vec<String>,
+    pub(super) alarms: Vec<Coded>,
     pub(super) waiting_for: Vec<String>,
     pub(super) healthy: bool,
 }
@@ -27,8 +29,10 @@ pub(super) fn look(
     let missing = missing(picture, board, now);
     found.quorum(missing.as_ref());
     found.epoch(picture);
-    found.members(members);
-    found.alarms.extend(picture.differences.iter().cloned());
+    found.members(picture, members);
+    for difference in &picture.differences {
+        found.alarm(Code::CONFIG_DIFFERS, difference.as_str());
+    }
     let source = board.member(&state.source).filter(|entry| entry.live(now));
     if let Some((_, report)) = source.and_then(|entry| entry.report.as_ref()) {
         report.waiting_for.iter().for_each(|member| found.waits_for(member.as_str()));
@@ -55,6 +59,10 @@ fn missing(picture: &Picture, board: &Board, now: Instant) -> Option<Missing> {
 }
 
 impl Findings {
+    fn alarm(&mut self, code: Code, text: impl Into<String>) {
+        self.alarms.push(Coded::new(code, text));
+    }
+
     fn waits_for(&mut self, member: &str) {
         if !self.waiting_for.iter().any(|known| known == member) {
             self.waiting_for.push(member.to_owned());
@@ -65,22 +73,24 @@ impl Findings {
         let unseen = picture.state.unseen();
         unseen.iter().for_each(|member| self.waits_for(member.as_str()));
         if !unseen.is_empty() {
-            self.alarms.push(format!(
+            let text = format!(
                 "being set up: no epoch before every member has registered once; waiting for {}",
                 self.waiting_for.join(", ")
-            ));
+            );
+            self.alarm(Code::BOOTSTRAP, text);
         }
         if let Some(ahead) = picture.ahead {
-            self.alarms.push(format!(
+            let text = format!(
                 "a member knows epoch {ahead}, which this store never granted: the store is an \
                  older copy; no epoch is granted until it is given its newest one back"
-            ));
+            );
+            self.alarm(Code::STORE_OLD, text);
         }
     }
 
     fn quorum(&mut self, missing: Option<&Missing>) {
         let Some(missing) = missing else { return };
-        self.alarms.push(format!("quorum lost: commits wait for {missing}"));
+        self.alarm(Code::QUORUM_LACKS, format!("quorum lost: commits wait for {missing}"));
         missing.of.iter().for_each(|voter| self.waits_for(voter.member.as_str()));
     }
 
@@ -88,33 +98,39 @@ impl Findings {
         let state = &picture.state;
         match &state.granted {
             _ if state.config.is_none() => {}
-            None => self.alarms.push(format!(
-                "no epoch yet: waiting for the agent of {} to ask for one",
-                state.source
-            )),
-            Some(granted) if !granted.complete => self.alarms.push(format!(
-                "epoch {} is not complete yet: the source is not open for writing",
-                granted.shipper.epoch
-            )),
+            None => self.alarm(
+                Code::NO_EPOCH,
+                format!("no epoch yet: waiting for the agent of {} to ask for one", state.source),
+            ),
+            Some(granted) if !granted.complete => self.alarm(
+                Code::EPOCH_INCOMPLETE,
+                format!(
+                    "epoch {} is not complete yet: the source is not open for writing",
+                    granted.shipper.epoch
+                ),
+            ),
             Some(_) => {}
         }
         if let Some(incoming) = &state.incoming {
-            self.alarms.push(format!(
+            let text = format!(
                 "a change of members is under way (to generation {}): commits need old and new",
                 incoming.generation
-            ));
+            );
+            self.alarm(Code::CHANGE_UNDER_WAY, text);
         }
     }
 
-    fn members(&mut self, members: &[MemberStatus]) {
-        for member in members {
+    fn members(&mut self, picture: &Picture, members: &[MemberStatus]) {
+        for (member, known) in members.iter().zip(&picture.state.members) {
             let name = &member.name;
-            match &member.reason {
-                Some(reason) => self.alarms.push(format!("{name} does not count: {reason}")),
-                None if !member.live => self.alarms.push(format!("{name}: {}", member.state)),
+            match standing(known, picture).1 {
+                Some(why) => self.alarms.push(why.of(format!("{name} does not count"))),
+                None if !member.live => {
+                    self.alarm(Code::MEMBER_AWAY, format!("{name}: {}", member.state));
+                }
                 None => {}
             }
-            self.alarms.extend(member.alarms.iter().map(|alarm| format!("{name}: {alarm}")));
+            self.alarms.extend(member.alarms.iter().map(|alarm| alarm.of(name)));
         }
     }
 }

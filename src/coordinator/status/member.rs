@@ -6,6 +6,7 @@ use super::{MemberStatus, ServerStatus};
 use crate::coordinator::board::{Board, Entry};
 use crate::coordinator::engine::Member;
 use crate::coordinator::picture::Picture;
+use crate::explain::Coded;
 use crate::report::{MemberRole, Report, ServerAddress, Standing};
 
 pub(super) fn status(
@@ -15,7 +16,7 @@ pub(super) fn status(
     now: Instant,
 ) -> MemberStatus {
     let registered = picture.registered.get(&member.name);
-    let (standing, reason) = standing(member, picture);
+    let (standing, excluded) = standing(member, picture);
     let entry = board.member(&member.name);
     let live = entry.is_some_and(|entry| entry.live(now));
     let report = entry.and_then(|entry| entry.report.as_ref());
@@ -33,7 +34,7 @@ pub(super) fn status(
         name: member.name.to_string(),
         role: role_name(role).to_owned(),
         standing: standing.to_owned(),
-        reason,
+        reason: excluded.map(|excluded| excluded.text),
         listen: member.listen.clone(),
         http: registered.map(|registered| registered.http.clone()),
         server: registered.and_then(|registered| registered.server.as_ref()).map(server),
@@ -51,12 +52,15 @@ pub(super) fn status(
     }
 }
 
-fn standing(member: &Member, picture: &Picture) -> (&'static str, Option<String>) {
+/// Its standing in a word, and why it does not count.
+pub(super) fn standing(member: &Member, picture: &Picture) -> (&'static str, Option<Coded>) {
     match picture.view.member(&member.name).map(|view| &view.standing) {
         Some(Standing::Counts) => ("counts", None),
         Some(Standing::Unknown) | None => ("unknown", None),
         Some(Standing::Joining) => ("joining", None),
-        Some(Standing::Excluded { reason }) => ("excluded", Some(reason.clone())),
+        Some(Standing::Excluded { code, reason }) => {
+            ("excluded", Some(Coded::new(*code, reason.clone())))
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::cluster::{GrantId, MemberName, Rule, Shipper};
 use crate::coordinator::board::ConnectionId;
 use crate::coordinator::engine::{Asker, Engine, Event, Member, Settings};
 use crate::coordinator::routing::{Nearest, Route, routes};
+use crate::explain::{Code, Coded};
 use crate::report::{LogIdentity, Mark, MemberRole, Registration, Report, ServerAddress};
 
 const CLUSTER: ClusterId = ClusterId::from_bytes([9; 16]);
@@ -132,7 +133,8 @@ fn bootstrap_names_who_is_missing() {
     let status = rig.status();
     assert!(!status.healthy);
     assert_eq!(status.waiting_for, ["s2", "s3"]);
-    assert!(status.alarms[0].ends_with("waiting for s2, s3"), "{:?}", status.alarms);
+    assert!(status.alarms[0].text.ends_with("waiting for s2, s3"), "{:?}", status.alarms);
+    assert_eq!(status.alarms[0].code, Code::BOOTSTRAP);
     assert_eq!(status.members[1].standing, "unknown");
     assert_eq!(status.members[1].state, "not connected");
     assert_eq!(status.members[1].lag_records, None);
@@ -145,7 +147,7 @@ fn lag_is_of_the_server_or_of_a_witnesss_log() {
     rig.later(400);
     let status = rig.status();
     assert!(status.healthy, "{status:#?}");
-    assert_eq!(status.alarms, [""; 0]);
+    assert_eq!(status.alarms, []);
     assert_eq!((status.commit_lsn, status.commit_timestamp), (Some(100), Some(1000)));
     let lags: Vec<_> = status.members.iter().map(|member| member.lag_records).collect();
     assert_eq!(lags, [Some(0), Some(10), Some(60), Some(30)]);
@@ -163,12 +165,14 @@ fn silence_of_too_many_is_a_lost_quorum() {
     rig.report("s2", MemberRole::Replica, 100, 90);
     let status = rig.status();
     assert!(status.healthy, "two of four are enough");
-    assert_eq!(status.alarms, ["s3: silent for 2 s", "w1: silent for 2 s"]);
+    let silent = |text: &str| Coded::new(Code::MEMBER_AWAY, text);
+    assert_eq!(status.alarms, [silent("s3: silent for 2 s"), silent("w1: silent for 2 s")]);
     rig.later(1500);
     rig.report("s1", MemberRole::Source, 100, 100);
     let status = rig.status();
     assert!(!status.healthy);
-    assert_eq!(status.alarms[0], "quorum lost: commits wait for 1 of s2, s3, w1");
+    let lost = "quorum lost: commits wait for 1 of s2, s3, w1";
+    assert_eq!(status.alarms[0], Coded::new(Code::QUORUM_LACKS, lost));
     assert_eq!(status.waiting_for, ["s2", "s3", "w1"]);
     rig.later(1500);
     rig.report("s2", MemberRole::Replica, 100, 90);
@@ -187,7 +191,7 @@ fn a_member_with_another_log_is_no_part_of_the_quorum() {
     assert_eq!(status.waiting_for, ["s2", "s3", "w1"]);
     assert_eq!(status.members[1].standing, "excluded");
     let told = "s2 does not count: its log folder is new; run `plimsoll member replace s2`";
-    assert!(status.alarms.contains(&told.to_owned()), "{:#?}", status.alarms);
+    assert!(status.alarms.contains(&Coded::new(Code::LOG_NEW, told)), "{:#?}", status.alarms);
     let member = name("s2");
     rig.engine.handle(Event::AsksReplace { asker: Asker(1), member });
     let status = rig.status();

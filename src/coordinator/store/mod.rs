@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use crate::cluster::ErrorClass;
 use crate::coordinator::engine::State;
+use crate::explain::Code;
 
 pub use embedded::EmbeddedStore;
 
@@ -90,6 +91,17 @@ impl Error {
         match self {
             Error::Conflict { .. } => ErrorClass::Fenced,
             _ => ErrorClass::Fatal,
+        }
+    }
+
+    /// Its page.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Folder { .. } | Error::Database { .. } => Code::STORE,
+            Error::InUse { .. } => Code::STORE_IN_USE,
+            Error::Unreadable { .. } => Code::STORE_UNREADABLE,
+            Error::Conflict { .. } => Code::STORE_CONFLICT,
+            Error::BrokenOff => Code::DEFECT,
         }
     }
 }
