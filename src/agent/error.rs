@@ -125,6 +125,7 @@ impl Error {
             Error::OtherServer { .. } => Code::OTHER_SERVER,
             Error::Fenced { .. } => Code::FENCED,
             Error::Restarted => Code::SERVER_RESTARTED,
+            Error::Runtime(_) => Code::NO_THREAD,
             Error::RoleTask => Code::DEFECT,
         }
     }

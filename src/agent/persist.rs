@@ -6,6 +6,7 @@ use super::Error;
 use super::state::{Shared, Topic};
 use crate::backoff::Backoff;
 use crate::cluster::{ErrorClass, causes};
+use crate::explain::Coded;
 use crate::report;
 
 /// Pauses while the coordinator does not answer.
@@ -31,7 +32,10 @@ where
             ErrorClass::Fenced => {
                 return Err(Error::Fenced { by: "the coordinator".to_owned() });
             }
-            ErrorClass::Fatal => shared.alarm(Topic::Coordinator, Some(causes(&error))),
+            ErrorClass::Fatal => {
+                let alarm = Coded::new(error.code(), causes(&error));
+                shared.alarm(Topic::Coordinator, Some(alarm));
+            }
             ErrorClass::Retry | ErrorClass::Reconnect => {
                 tracing::debug!(error = causes(&error), "the coordinator does not answer");
             }

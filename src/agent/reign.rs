@@ -98,13 +98,12 @@ pub(super) async fn run(
     let mut senders = send_to_all(context, &parts.config.name, &term);
     let (refusals, refused) = mpsc::channel(1);
     let epoch = grant.shipper.epoch;
-    let stamper = Stamper::new(epoch, standing.tail, standing.chain, standing.last_timestamp);
     let mut reign = Reign {
         parts,
         timestamps,
         grant: &grant,
         term: term.clone(),
-        stamper: Some(stamper),
+        stamper: Some(Stamper::new(epoch, standing.tail, standing.chain, standing.last_timestamp)),
         window,
         commit,
         to_counter,

@@ -178,4 +178,5 @@ codes! {
     HTTP_REQUEST = 821,
 
     DEFECT = 901,
+    NO_THREAD = 902,
 }

@@ -88,6 +88,7 @@ impl Error {
         match self {
             Error::Log(error) => of_log(error),
             Error::Promise { .. } => Code::PROMISE,
+            Error::Thread { .. } => Code::NO_THREAD,
             Error::CutBelowVisible { .. } => Code::CUT_REFUSED,
             Error::OutOfOrder { .. } | Error::Refused(Refusal::BadFrame) => Code::FRAME_REFUSED,
             Error::Refused(Refusal::Fenced { .. }) => Code::FENCED,
