@@ -45,11 +45,18 @@ pub(super) struct Start {
     /// Leave the folder behind, to look into what went wrong.
     #[arg(long)]
     pub keep: bool,
+    /// Start the servers only, the first one open for writing: no replication, COMMIT waits for nobody.
+    /// `restart` starts the other processes, when they are wanted.
+    #[arg(long)]
+    pub bare: bool,
+    /// A line for the option file of every server, after our own.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub server_option: Vec<String>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// Start a child of a running playground again; one that still runs is stopped first.
+    /// Start a child of a running playground (again); one that still runs is stopped first.
     Restart(Restart),
 }
 
@@ -80,7 +87,10 @@ impl Start {
                 "--routers: there is no router in this version yet; leave it out".to_owned()
             );
         }
-        if members < 2 {
+        if let Some(line) = self.server_option.iter().find(|line| line.contains(['\n', '\r'])) {
+            return Err(format!("--server-option {line:?}: one line each"));
+        }
+        if members < 2 && !self.bare {
             return Err(
                 "tolerate = 1 needs two members at least; add --replicas or --witnesses".to_owned()
             );
@@ -152,12 +162,12 @@ mod tests {
             let refusal = args.start.check().expect_err(line);
             assert!(refusal.contains(word), "{line}: {refusal}");
         }
-        assert!(
-            parse("--server mariadb --replicas 0 --witnesses 1")
-                .expect("a start")
-                .start
-                .check()
-                .is_ok()
-        );
+        let mut args = parse("--server mariadb").expect("well-formed");
+        args.start.server_option = vec!["a=1\nb=2".to_owned()];
+        assert!(args.start.check().is_err_and(|refusal| refusal.contains("one line each")));
+        for line in ["--replicas 0 --witnesses 1", "--replicas 0 --bare --server-option a=1"] {
+            let args = parse(&format!("--server mariadb {line}")).expect("well-formed");
+            assert_eq!(args.start.check(), Ok(()), "{line}");
+        }
     }
 }

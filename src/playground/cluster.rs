@@ -93,6 +93,9 @@ impl Cluster {
             // An agent finds its server and the services up; none of them would mind otherwise.
             if name == self.layout.timestamps[0].process {
                 self.servers_are_up().await?;
+                if self.layout.bare {
+                    break;
+                }
             }
             self.start(&name)?;
         }
@@ -198,6 +201,9 @@ impl Cluster {
     }
 
     async fn becomes_usable(&mut self, until: Instant) -> Result<()> {
+        if self.layout.bare {
+            return Ok(());
+        }
         loop {
             let reason = match view::usable(&self.layout).await {
                 Ok(source) => {
@@ -235,8 +241,9 @@ impl Cluster {
 
     /// Stops the child if it runs, starts it, and returns when it is up and the file says so.
     async fn restart(&mut self, name: &str) -> Result<()> {
-        let process = self.children.get(name).with_context(|| self.unknown(name))?;
-        process.stop(STOP_PATIENCE).await;
+        if let Some(process) = self.children.get(name) {
+            process.stop(STOP_PATIENCE).await;
+        }
         self.start(name)?;
         say!("{name} started again");
         // Whoever reads the file while this waits sees the pid that is there.
@@ -246,6 +253,9 @@ impl Cluster {
 
     /// While the coordinator is down, the roles stay what they were.
     async fn look_at_roles(&mut self) -> Result<()> {
+        if self.layout.bare {
+            return Ok(());
+        }
         let Ok(source) = view::source(&self.layout).await else {
             return Ok(());
         };
@@ -277,6 +287,10 @@ impl Cluster {
             say!("  {:<10} witness  agent http://{}", witness.process, local(witness.http));
         }
         say!("  {}  http://{}", layout.coordinator.process, local(layout.coordinator.http));
+        if layout.bare {
+            let waiting = self.layout.names().split_off(self.children.len());
+            say!("  not started: {}", waiting.join(" "));
+        }
         say!("  user {}, password {}", super::layout::USER, layout.password);
         say!("Ctrl-C ends it and removes everything");
     }

@@ -24,6 +24,10 @@ pub struct Layout {
     pub dir: PathBuf,
     pub family: ServerFamily,
     pub ack: AckWhen,
+    /// Only the servers are started; the other processes find their files, too, and wait for a restart.
+    pub bare: bool,
+    /// Lines for every server's option file.
+    pub server_options: Vec<String>,
     pub servers: Vec<Server>,
     pub witnesses: Vec<Agent>,
     pub coordinator: Coordinator,
@@ -99,6 +103,8 @@ impl Layout {
             dir: dir.to_owned(),
             family: start.server(),
             ack: start.ack,
+            bare: start.bare,
+            server_options: start.server_option.clone(),
             servers,
             witnesses,
             coordinator,
@@ -135,7 +141,7 @@ impl Layout {
         self.agents().find(|(agent, _)| agent.process == process)
     }
 
-    /// Names of all processes, in the order in which they are started.
+    /// Names of all processes, servers first, in the order in which they are started.
     pub fn names(&self) -> Vec<String> {
         let servers = self.servers.iter().map(|server| server.name.clone());
         let timestamps = self.timestamps.iter().map(|timestamp| timestamp.process.clone());

@@ -28,10 +28,13 @@ performance_schema=OFF
 max_allowed_packet=64M
 ";
 
-/// The timeouts are the largest that the families accept: never fall back to asynchronous.
 const MARIADB: &str = "\
 innodb_log_file_size=64M
 extra-max-connections=10
+";
+
+/// The timeouts are the largest that the families accept: never fall back to asynchronous.
+const MARIADB_SEMI_SYNC: &str = "\
 rpl_semi_sync_master_enabled=ON
 rpl_semi_sync_master_wait_point=AFTER_SYNC
 rpl_semi_sync_master_timeout=18446744073709551615
@@ -43,6 +46,9 @@ innodb_redo_log_capacity=64M
 admin-address=127.0.0.1
 gtid_mode=ON
 enforce_gtid_consistency=ON
+";
+
+const MYSQL_SEMI_SYNC: &str = "\
 plugin-load-add=semisync_source.so
 rpl_semi_sync_source_enabled=ON
 rpl_semi_sync_source_wait_point=AFTER_SYNC
@@ -61,13 +67,16 @@ pub fn initial_options(installation: &Installation) -> String {
 
 /// The server's option file.
 pub fn options(layout: &Layout, server: &Server, installation: &Installation) -> String {
-    let (family, fallback) = match layout.family {
-        ServerFamily::Mariadb => (MARIADB, "extra-port"),
-        ServerFamily::Mysql => (MYSQL, "admin-port"),
+    let added = layout.server_options.join("\n");
+    let (family, semi_sync, fallback) = match layout.family {
+        ServerFamily::Mariadb => (MARIADB, MARIADB_SEMI_SYNC, "extra-port"),
+        ServerFamily::Mysql => (MYSQL, MYSQL_SEMI_SYNC, "admin-port"),
     };
     format!(
         "[mysqld]\n{needs}\ndatadir={data}\nserver-id={number}\nport={port}\n\
-         {fallback}={fallback_port}\n{COMMON}{family}",
+         {fallback}={fallback_port}\n{COMMON}{family}{semi_sync}{open}{added}\n",
+        semi_sync = if layout.bare { "" } else { semi_sync },
+        open = if layout.bare && server.number == 1 { "read_only=OFF\n" } else { "" },
         needs = installation.needs.join("\n"),
         data = layout.home(&server.name).display(),
         number = server.number,

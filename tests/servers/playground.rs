@@ -8,6 +8,7 @@ on_both_families!(
     everything_is_there_and_gone_at_the_end,
     restart_starts_what_was_killed_and_what_still_runs,
     a_killed_playground_leaves_no_process,
+    a_bare_one_has_servers_and_starts_the_rest_when_asked,
 );
 
 async fn everything_is_there_and_gone_at_the_end(family: Family) -> Result<()> {
@@ -62,4 +63,21 @@ async fn a_killed_playground_leaves_no_process(family: Family) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+async fn a_bare_one_has_servers_and_starts_the_rest_when_asked(family: Family) -> Result<()> {
+    let options = ["--bare", "--replicas", "1", "--server-option", "max_connections=77"];
+    let play = Playground::start_with(family, &options).await?;
+    for server in &play.ready()?.servers {
+        let most = sql::number(server, "SELECT @@GLOBAL.max_connections").await?;
+        ensure!(most == 77, "{} has max_connections = {most}", server.name);
+        ensure!(server.agent.pid == 0, "the agent of {} runs", server.name);
+    }
+    // Nobody acknowledges, and nobody waits.
+    sql::run(&play.source()?, &["CREATE DATABASE bare"]).await?;
+    for name in ["timestamp-1", "coordinator-1", "s1-agent"] {
+        play.restart(name).await?;
+        ensure!(play.pid_of(name)? != 0, "{name} has no pid in the file");
+    }
+    play.end().await
 }

@@ -24,10 +24,17 @@ pub fn run(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// cargo in the workspace.
+/// cargo in the workspace, called as from a shell: what the cargo that runs us told us of our own
+/// package would otherwise have build scripts (of ring, for one) run again, and half the tree after them.
 pub fn command() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(workspace());
+    let of_our_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"];
+    for (name, _) in std::env::vars_os() {
+        if of_our_package.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
     command
 }

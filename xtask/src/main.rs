@@ -1,6 +1,8 @@
-//! Sets a fresh machine up and runs the project: `cargo xtask servers|test|demo`.
+//! Sets a fresh machine up and runs the project: `cargo xtask servers|test|demo|bench`.
 
+mod bench;
 mod cargo;
+mod cluster;
 mod demo;
 mod servers;
 mod shell;
@@ -26,6 +28,8 @@ enum Verb {
     Test(test::Args),
     /// A cluster of real servers, its commits, and what it does while processes are killed.
     Demo(demo::Args),
+    /// Figures: ours and the server's own replication, alternating, in one run.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
         Verb::Servers => servers::install(servers::Mysql::Wanted),
         Verb::Test(args) => test::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Bench(args) => bench::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

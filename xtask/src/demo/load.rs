@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use mysql_async::prelude::Queryable;
 use tokio::task::JoinSet;
 
-use super::cluster::{Cluster, Server};
+use crate::cluster::{Cluster, Server};
 
 /// What the clients do.
 #[derive(Debug, Clone, Copy)]

@@ -2,21 +2,13 @@
 //!
 //! In: a server family. Out: text on the screen, and failure if a single check does not hold.
 
-mod cluster;
 mod load;
 mod screen;
 mod story;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cargo, servers};
-
-/// Which servers the story is told on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Family {
-    Mariadb,
-    Mysql,
-}
+use crate::cluster::Family;
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
@@ -31,16 +23,11 @@ pub struct Args {
 /// # Errors
 /// Something could not be done, or a check did not hold.
 pub fn run(args: &Args) -> Result<()> {
-    let (mysql, family) = match args.server {
-        Family::Mariadb => (servers::Mysql::NotNow, "mariadb"),
-        Family::Mysql => (servers::Mysql::Wanted, "mysql"),
-    };
-    servers::install(mysql)?;
-    println!("building (the first time takes some minutes)");
-    cargo::run(&["build", "--release", "--package", "plimsoll"])?;
+    args.server.prepare()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let mut screen = screen::Screen::new();
-    let told = runtime.context("start the runtime")?.block_on(story::tell(&mut screen, family));
+    let told =
+        runtime.context("start the runtime")?.block_on(story::tell(&mut screen, args.server));
     told?;
     match screen.failures() {
         0 => Ok(()),

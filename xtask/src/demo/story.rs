@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::cluster::{Cluster, Server};
 use super::load::{self, Work};
 use super::screen::{Screen, count, time};
+use crate::cluster::{Cluster, Family, Server};
 
 /// Keys of single rows, apart from those of the loads.
 const SINGLE: u64 = 10_000_000;
@@ -25,14 +25,15 @@ struct Story<'s> {
 }
 
 /// Tells it.
-pub async fn tell(screen: &mut Screen, family: &str) -> Result<()> {
+pub async fn tell(screen: &mut Screen, family: Family) -> Result<()> {
     screen.chapter("A cluster: a source, two replicas, an agent beside each");
     let began = Instant::now();
-    let cluster = Cluster::start(family).await?;
+    let cluster = Cluster::start(family, &[]).await?;
     let source = cluster.source()?;
     let version = Cluster::connect(&source).await?.server_version();
     screen.say(&format!(
-        "unmodified {family} {}.{}.{}; usable after {}",
+        "unmodified {} {}.{}.{}; usable after {}",
+        family.name(),
         version.0,
         version.1,
         version.2,

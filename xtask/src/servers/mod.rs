@@ -8,6 +8,7 @@ mod apt;
 mod mysql;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -62,6 +63,15 @@ pub fn install(mysql: Mysql) -> Result<()> {
         (Mysql::Wanted, Distribution::Debian) => mysql::from_debian_unstable(&cache, root),
         (Mysql::Wanted, Distribution::Ubuntu) => mysql::from_own_packages(&cache),
     }
+}
+
+/// A client program of the MySQL that [`install`] brought. The machine's own of that name, if any, is
+/// MariaDB's.
+///
+/// # Errors
+/// MySQL is not there.
+pub fn mysql_client(name: &str) -> Result<Command> {
+    mysql::client(&cache_dir()?, name)
 }
 
 /// Where servers that are not packages of this machine live, and templates of data folders.

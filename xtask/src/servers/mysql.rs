@@ -126,6 +126,15 @@ fn version(root: &Path) -> Result<String> {
     Ok(format!("MySQL {}", version.unwrap_or("of unknown version")))
 }
 
+/// A client program of the root, run as its server is.
+pub fn client(cache: &Path, name: &str) -> Result<Command> {
+    let place = place(cache);
+    let (loader, libraries) = loader(&place)?;
+    let mut command = Command::new(loader);
+    command.args(["--library-path", &libraries]).arg(place.join("usr/bin").join(name));
+    Ok(command)
+}
+
 /// The root's own dynamic loader, and the folders of its libraries.
 fn loader(root: &Path) -> Result<(PathBuf, String)> {
     for (name, triplet) in [

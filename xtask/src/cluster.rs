@@ -1,6 +1,8 @@
-//! The cluster of the story: `plimsoll playground` as a child process, seen through its ready file.
+//! A cluster to tell of and to measure: `plimsoll playground` as a child process, seen through its
+//! ready file, its servers' SQL, and the HTTP of its other processes.
 
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,15 +12,46 @@ use mysql_async::{Conn, OptsBuilder};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cargo;
+use crate::{cargo, servers};
 
 const START_MAX: Duration = Duration::from_secs(150);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Which servers a cluster consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Family {
+    Mariadb,
+    Mysql,
+}
+
+impl Family {
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Mariadb => "mariadb",
+            Family::Mysql => "mysql",
+        }
+    }
+
+    /// Installs its servers and builds our program, in release mode.
+    ///
+    /// # Errors
+    /// What could not be done.
+    pub fn prepare(self) -> Result<()> {
+        servers::install(match self {
+            Family::Mariadb => servers::Mysql::NotNow,
+            Family::Mysql => servers::Mysql::Wanted,
+        })?;
+        println!("building (the first time takes some minutes)");
+        cargo::run(&["build", "--release", "--package", "plimsoll"])
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 struct Ready {
     servers: Vec<Server>,
+    witnesses: Vec<Witness>,
     coordinators: Vec<Coordinator>,
+    timestamps: Vec<Timestamp>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -35,12 +68,26 @@ pub struct Server {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Agent {
     pub http: String,
+    /// 0 while it has never been started.
     pub pid: u32,
+    /// Its log folder.
+    pub log: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Witness {
+    agent: Agent,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 struct Coordinator {
     http: String,
+    pid: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Timestamp {
+    pid: u32,
 }
 
 /// A running playground. Dropping it ends it.
@@ -50,16 +97,17 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one and returns when it is usable.
-    pub async fn start(family: &str) -> Result<Cluster> {
-        let home = std::env::temp_dir().join(format!("plimsoll-demo-{}", std::process::id()));
-        std::fs::create_dir(&home).with_context(|| format!("make {}", home.display()))?;
+    /// Starts one with these further arguments and returns when it is usable. Ends with the thread
+    /// that calls this, however that ends.
+    pub async fn start(family: Family, arguments: &[&str]) -> Result<Cluster> {
+        let home = new_folder()?;
         let log = std::fs::File::create(home.join("playground.log"))?;
         let mut command = Command::new(program());
-        command.args(["playground", "--server", family]);
+        command.args(["playground", "--server", family.name()]).args(arguments);
         command.arg("--dir").arg(home.join("play"));
         command.arg("--ready-file").arg(home.join("ready.json"));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        end_with_this_thread(&mut command);
         let child = command.spawn().context("start plimsoll playground")?;
         let mut cluster = Cluster { child, home };
         let until = Instant::now() + START_MAX;
@@ -72,6 +120,16 @@ impl Cluster {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
         Ok(cluster)
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> PathBuf {
+        self.home.join("play")
+    }
+
+    /// A folder for whatever is done with it; goes with it.
+    pub fn beside(&self) -> &Path {
+        &self.home
     }
 
     fn ready(&self) -> Result<Ready> {
@@ -130,6 +188,14 @@ impl Cluster {
         number.with_context(|| format!("{query}: no number"))
     }
 
+    /// The single text of a query.
+    pub async fn text(server: &Server, query: &str) -> Result<String> {
+        let mut conn = Cluster::connect(server).await?;
+        let text: Option<String> = conn.query_first(query).await?;
+        conn.disconnect().await?;
+        text.with_context(|| format!("{query}: no row"))
+    }
+
     /// A token that covers everything acknowledged so far.
     pub async fn token(source: &Server) -> Result<String> {
         let answer = get(&source.agent.http, "/v1/token").await?;
@@ -144,20 +210,35 @@ impl Cluster {
 
     /// Sends a signal to a server's agent: `STOP`, `CONT`, `KILL`.
     pub fn signal_agent(&self, name: &str, signal: &str) -> Result<()> {
-        let pid = self.server(name)?.agent.pid.to_string();
-        let mut kill = Command::new("sh");
-        kill.args(["-c", "kill -\"$0\" \"$1\"", signal, &pid]);
-        let status = kill.status().context("start kill")?;
-        if !status.success() {
-            bail!("kill -{signal} {pid} ended with {status}");
+        kill(self.server(name)?.agent.pid, signal)
+    }
+
+    /// Kills every process but the servers and removes what they kept: none was ever started then.
+    pub async fn forget_roles(&self) -> Result<()> {
+        let ready = self.ready()?;
+        let agents = ready.servers.iter().map(|server| &server.agent);
+        let agents = agents.chain(ready.witnesses.iter().map(|witness| &witness.agent));
+        let pids = agents.clone().map(|agent| agent.pid);
+        let pids = pids.chain(ready.coordinators.iter().map(|coordinator| coordinator.pid));
+        let pids = pids.chain(ready.timestamps.iter().map(|timestamp| timestamp.pid));
+        for pid in pids.filter(|pid| *pid != 0 && Path::new(&format!("/proc/{pid}")).exists()) {
+            kill(pid, "KILL")?;
+            while Path::new(&format!("/proc/{pid}")).exists() {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        }
+        let homes = agents.filter_map(|agent| agent.log.parent().map(Path::to_owned));
+        let others = ["coordinator-1", "timestamp-1"].map(|name| self.dir().join(name));
+        for home in homes.chain(others).filter(|home| home.exists()) {
+            std::fs::remove_dir_all(&home).with_context(|| format!("remove {}", home.display()))?;
         }
         Ok(())
     }
 
-    /// `plimsoll playground restart`.
+    /// `plimsoll playground restart`: also of what was never started.
     pub async fn restart(&self, name: &str) -> Result<()> {
         let mut command = tokio::process::Command::new(program());
-        command.args(["playground", "restart", "--dir"]).arg(self.home.join("play")).arg(name);
+        command.args(["playground", "restart", "--dir"]).arg(self.dir()).arg(name);
         let status = command.status().await.context("start playground restart")?;
         if !status.success() {
             bail!("restart {name} ended with {status}");
@@ -172,7 +253,7 @@ impl Cluster {
         let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait()? {
-                return Ok(status.success() && !self.home.join("play").exists());
+                return Ok(status.success() && !self.dir().exists());
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
@@ -189,13 +270,53 @@ impl Drop for Cluster {
     }
 }
 
-fn program() -> PathBuf {
+/// A new folder for temporary files.
+pub fn new_folder() -> Result<PathBuf> {
+    let mut number = 0;
+    loop {
+        let name = format!("plimsoll-xtask-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error).context(format!("make {}", folder.display())),
+        }
+    }
+}
+
+fn kill(pid: u32, signal: &str) -> Result<()> {
+    let mut kill = Command::new("sh");
+    kill.args(["-c", "kill -\"$0\" \"$1\"", signal, &pid.to_string()]);
+    let status = kill.status().context("start kill")?;
+    if !status.success() {
+        bail!("kill -{signal} {pid} ended with {status}");
+    }
+    Ok(())
+}
+
+/// Has the kernel ask the child to end when the thread that starts it is gone, for whatever reason.
+#[allow(unsafe_code)]
+pub fn end_with_this_thread(command: &mut Command) {
+    let ask = || {
+        // SAFETY: prctl with these arguments takes plain numbers only.
+        match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: between fork and exec `ask` makes one system call; it neither allocates nor locks.
+    unsafe { command.pre_exec(ask) };
+}
+
+/// Our own program, as `Family::prepare` builds it.
+pub fn program() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = target.unwrap_or_else(|| cargo::workspace().join("target"));
     cargo::workspace().join(target).join("release/plimsoll")
 }
 
-async fn get(at: &str, path: &str) -> Result<Value> {
+/// `http://at/path`: JSON.
+pub async fn get(at: &str, path: &str) -> Result<Value> {
     let url = format!("http://{at}{path}");
     let asked = tokio::task::spawn_blocking(move || {
         let agent = ureq::Agent::config_builder()
