@@ -1,7 +1,7 @@
 //! The other half of a reign: reports in; commit point, ACKs and state out.
 //!
-//! A task of its own, so that an ACK never waits behind a transaction that is being read, stamped or
-//! compressed.
+//! A task of its own, so that an ACK does not wait behind transactions that are being read, nor behind a
+//! large one that is being compressed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -130,8 +130,8 @@ impl Counter {
         };
         // Whoever was fenced hands out no token and acknowledges nothing (I3, I4).
         self.acknowledger.fence();
+        self.shared.let_go().released = None;
         self.shared.change(|state| {
-            state.released = None;
             state.waiting_for.clear();
             state.peers.clear();
         });
@@ -203,9 +203,7 @@ impl Counter {
         if let Some((lsn, timestamp)) = self.acknowledger.released() {
             // Before the ACK: a token asked for after COMMIT returned has to cover it.
             let epoch: Epoch = self.shipper.epoch;
-            self.shared.change(|state| {
-                state.released = Some(Released { epoch, lsn, timestamp });
-            });
+            self.shared.let_go().released = Some(Released { epoch, lsn, timestamp });
             self.applied.set(Some((lsn, timestamp)));
         }
         reached(&mut self.await_release, release);
@@ -224,8 +222,7 @@ impl Counter {
         match ack.acknowledge(&position).await {
             Ok(()) => {
                 self.repeat = false;
-                let text = position.to_string();
-                self.shared.change(|state| state.acknowledged = Some(text));
+                self.shared.let_go().acknowledged = Some(position);
             }
             Err(error) => {
                 tracing::warn!(code = %error.code(), error = causes(&error), "an ACK was not sent");

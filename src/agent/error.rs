@@ -80,6 +80,9 @@ pub enum Error {
     /// The server was restarted under the agent: a new shipper start (I17).
     #[error("the server was restarted")]
     Restarted,
+    /// The system gave a role no event queue.
+    #[error("the agent cannot start its work; look at the limits of open files and threads")]
+    Runtime(#[source] std::io::Error),
     /// A panic in a task.
     #[error("a task of the agent failed")]
     RoleTask,
@@ -101,7 +104,7 @@ impl Error {
             Error::Restarted => ErrorClass::Reconnect,
             Error::NotASource { .. } => ErrorClass::Retry,
             Error::LostItsTail { .. } | Error::OtherServer { .. } => ErrorClass::Fatal,
-            Error::StartSet(_) | Error::RoleTask => ErrorClass::Fatal,
+            Error::StartSet(_) | Error::Runtime(_) | Error::RoleTask => ErrorClass::Fatal,
         }
     }
 
@@ -122,6 +125,7 @@ impl Error {
             Error::OtherServer { .. } => Code::OTHER_SERVER,
             Error::Fenced { .. } => Code::FENCED,
             Error::Restarted => Code::SERVER_RESTARTED,
+            Error::Runtime(_) => Code::NO_THREAD,
             Error::RoleTask => Code::DEFECT,
         }
     }

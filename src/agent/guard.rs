@@ -61,13 +61,14 @@ impl Guard {
     async fn look(&mut self, shared: &Shared) -> Result<(), Error> {
         let variables = Variables::global(&mut self.session).await?;
         let status = Variables::semi_sync_status(&mut self.session).await?;
-        let state = shared.now();
+        let let_go = shared.let_go().clone();
+        let acknowledged = let_go.acknowledged.map(|position| position.to_string());
         let told = self.memory.look(&Look {
             family: self.session.family(),
             variables: &variables,
             status: &status,
-            acknowledged: state.acknowledged.as_deref(),
-            released: state.released.map(|released| released.lsn),
+            acknowledged: acknowledged.as_deref(),
+            released: let_go.released.map(|released| released.lsn),
             now: Instant::now(),
         });
         metrics::counter!(crate::metrics::UNACKNOWLEDGED_COMMITS).increment(told.passed);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use wal::{LogPoint, Lsn, Timestamp};
 
 use super::Parts;
-use super::state::AgentState;
+use super::state::{AgentState, LetGo};
 use crate::certificate::CertificateStatus;
 use crate::config::duration;
 use crate::explain::{Code, Coded};
@@ -72,6 +72,8 @@ pub(super) fn refuse(status: StatusCode, code: Code, error: impl ToString) -> Re
 struct Status {
     #[serde(flatten)]
     state: AgentState,
+    #[serde(flatten)]
+    let_go: LetGo,
     /// `None` unless this is the source.
     protection: Option<Protection>,
     reasons: Vec<Coded>,
@@ -94,6 +96,7 @@ async fn status(State(parts): State<Parts>) -> Json<Status> {
     let (protection, reasons) = state.protection().unzip();
     Json(Status {
         state,
+        let_go: parts.shared.let_go().clone(),
         protection,
         reasons: reasons.unwrap_or_default(),
         cluster: parts.log.cluster(),
@@ -111,8 +114,8 @@ async fn status(State(parts): State<Parts>) -> Json<Status> {
 
 /// A token that covers everything acknowledged before this request came.
 async fn token(State(parts): State<Parts>) -> Response {
-    let state = parts.shared.now();
-    match state.released {
+    let released = parts.shared.let_go().released;
+    match released {
         Some(released) => {
             let token = Token {
                 cluster: parts.log.cluster(),
@@ -122,6 +125,7 @@ async fn token(State(parts): State<Parts>) -> Response {
             Json(json!({ "token": token.to_string() })).into_response()
         }
         None => {
+            let state = parts.shared.now();
             let why = format!(
                 "{} hands out no token now: it is {:?} and {}; ask the source's agent",
                 state.name, state.role, state.phase

@@ -131,13 +131,15 @@ pub(super) async fn serve(listener: Listener, parts: Parts, stop: CancellationTo
         };
         let Ok(place) = room.clone().acquire_owned().await else { break };
         let (parts, stop) = (parts.clone(), stop.clone());
-        tasks.spawn(async move {
+        let runtime = parts.log.runtime().clone();
+        let answering = async move {
             let _place = place;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = answer(incoming, parts) => {}
             }
-        });
+        };
+        tasks.spawn_on(answering, &runtime);
     }
     tasks.close();
     tasks.wait().await;

@@ -19,6 +19,7 @@ mod http;
 mod member;
 mod metrics;
 mod opener;
+mod persist;
 mod protection;
 mod reign;
 mod replica;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -164,9 +166,9 @@ async fn play_role(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
         let mut playing = match source.as_ref() {
             None => tokio::spawn(wait_for(term.clone())),
             Some(source) if *source == parts.config.name => {
-                tokio::spawn(source::run(parts.clone(), server.clone(), term.clone()))
+                on_own_thread(source::run(parts.clone(), server.clone(), term.clone()))
             }
-            Some(_) => tokio::spawn(replica::run(parts.clone(), server.clone(), term.clone())),
+            Some(_) => on_own_thread(replica::run(parts.clone(), server.clone(), term.clone())),
         };
         let moved = async {
             let now = parts.view.borrow().as_ref().map(|view| view.source.clone());
@@ -192,6 +194,20 @@ async fn play_role(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
             return Ok(());
         }
     }
+}
+
+/// Runs a role on one thread: its tasks hand each commit on from one to the next, many times, and
+/// waking another thread for that costs more than what is done there.
+fn on_own_thread(
+    role: impl Future<Output = Result<(), Error>> + Send + 'static,
+) -> JoinHandle<Result<(), Error>> {
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(Error::Runtime)?;
+        // As a task: what `block_on` itself runs is woken by a system call.
+        let role = runtime.spawn(role);
+        runtime.block_on(role).unwrap_or(Err(Error::RoleTask))
+    })
 }
 
 /// The coordinator has not said yet what to play.

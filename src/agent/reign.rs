@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use wal::{Body, EpochStart, Lsn, Timestamp};
 
 use super::attach::{Opening, next, open_tail, opened};
 use super::counter::{Counter, FromStamper};
+use super::persist::persist;
 use super::source::Sessions;
 use super::state::Topic;
 use super::tailing::{From, Reader};
@@ -24,11 +25,11 @@ use crate::cluster::{ErrorClass, Grant, MemberName, QuorumConfig, Voter, causes}
 use crate::explain::Coded;
 use crate::log::{Append, Refusal, Standing};
 use crate::quorum::Tracker;
-use crate::report::{self, View};
+use crate::report::View;
 use crate::server::Session;
 use crate::ship::Window;
 use crate::ship::sender::{self, SenderContext};
-use crate::stamp::{Stamped, Stamper};
+use crate::stamp::{self, Stamped, Stamper};
 use crate::tail::{Tail, Tailed};
 use crate::timestamp::TimestampClient;
 
@@ -48,11 +49,9 @@ const BATCH_COUNT: usize = 1024;
 /// While the server waits to be opened, how often is looked how far the tail has been read.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Pauses while timestamps or the coordinator do not answer.
+/// Pauses while the timestamp servers do not answer.
 const TIMESTAMP_PAUSE_MIN: Duration = Duration::from_millis(5);
 const TIMESTAMP_PAUSE_MAX: Duration = Duration::from_millis(500);
-const TELL_PAUSE_MIN: Duration = Duration::from_millis(20);
-const TELL_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What a reign begins with.
 pub(super) struct Begun {
@@ -104,7 +103,7 @@ pub(super) async fn run(
         timestamps,
         grant: &grant,
         term: term.clone(),
-        stamper: Stamper::new(epoch, standing.tail, standing.chain, standing.last_timestamp),
+        stamper: Some(Stamper::new(epoch, standing.tail, standing.chain, standing.last_timestamp)),
         window,
         commit,
         to_counter,
@@ -168,7 +167,8 @@ struct Reign<'a> {
     timestamps: &'a TimestampClient,
     grant: &'a Grant,
     term: CancellationToken,
-    stamper: Stamper,
+    /// Here while it does not stamp a large transaction elsewhere.
+    stamper: Option<Stamper>,
     window: Arc<Window>,
     commit: watch::Receiver<Option<Lsn>>,
     to_counter: mpsc::Sender<FromStamper>,
@@ -275,8 +275,8 @@ impl Reign<'_> {
     async fn ship(&mut self, bodies: Vec<Body>) -> Result<Lsn, Error> {
         let timestamps = self.take_timestamps(bodies.len()).await?;
         let shipper = self.grant.shipper;
-        let mut last = self.stamper.next();
-        for Stamped { frame, shipped } in self.stamper.stamp(bodies, timestamps)? {
+        let mut last = self.before.map_or(Lsn::FIRST, |point| point.lsn);
+        for Stamped { frame, shipped } in self.stamp(bodies, timestamps).await? {
             last = shipped.last;
             self.tell(FromStamper::Shipped(shipped)).await?;
             let before = self.before.replace(frame.last());
@@ -296,6 +296,27 @@ impl Reign<'_> {
             }
         }
         Ok(last)
+    }
+
+    /// A large transaction is stamped and compressed on another thread: nothing else of the reign waits
+    /// for that, least of all the ACKs of what came before it.
+    async fn stamp(
+        &mut self,
+        bodies: Vec<Body>,
+        timestamps: Vec<Timestamp>,
+    ) -> Result<Vec<Stamped>, Error> {
+        let mut stamper = self.stamper.take().ok_or(Error::RoleTask)?;
+        let bytes: usize = bodies.iter().map(stamp::size).sum();
+        let stamping = move || {
+            let stamped = stamper.stamp(bodies, timestamps);
+            (stamper, stamped)
+        };
+        let (stamper, stamped) = match bytes > BATCH_BYTES {
+            true => spawn_blocking(stamping).await.map_err(|_| Error::RoleTask)?,
+            false => stamping(),
+        };
+        self.stamper = Some(stamper);
+        Ok(stamped?)
     }
 
     async fn take_timestamps(&self, count: usize) -> Result<Vec<Timestamp>, Error> {
@@ -338,12 +359,13 @@ impl Reign<'_> {
     async fn complete_when_committed(&mut self, lsn: Lsn) -> Result<(), Error> {
         let committed = self.when_committed(lsn).await?;
         let (link, shipper) = (self.parts.link.clone(), self.grant.shipper);
+        let shared = self.parts.shared.clone();
         self.duties.spawn(async move {
             if committed.await.is_err() {
                 return Ok(());
             }
             tracing::info!(epoch = %shipper.epoch, %lsn, "epoch start committed");
-            persist(|| link.epoch_complete(shipper, lsn)).await
+            persist(&shared, || link.epoch_complete(shipper, lsn)).await
         });
         Ok(())
     }
@@ -369,6 +391,7 @@ impl Reign<'_> {
         let lsn = self.ship(vec![Body::Membership(record.into())]).await?;
         let committed = self.when_committed(lsn).await?;
         let (link, shipper) = (self.parts.link.clone(), self.grant.shipper);
+        let shared = self.parts.shared.clone();
         let to_counter = self.to_counter.clone();
         self.duties.spawn(async move {
             if committed.await.is_err() {
@@ -378,7 +401,7 @@ impl Reign<'_> {
             let over = FromStamper::Configs(vec![new]);
             to_counter.send(over).await.map_err(|_| Error::RoleTask)?;
             tracing::info!(generation, %lsn, "the change is committed under both rules");
-            persist(|| link.config_committed(shipper, generation)).await
+            persist(&shared, || link.config_committed(shipper, generation)).await
         });
         Ok(())
     }
@@ -437,26 +460,6 @@ impl Reign<'_> {
         if self.reached.receiver_count() > 0 {
             let last = self.before.map_or(Lsn::FIRST, |point| point.lsn);
             self.reached.send_replace(Some((tail.position().clone(), last)));
-        }
-    }
-}
-
-/// Tells the coordinator until it has noted it: commits do not wait for that.
-async fn persist<F>(mut tell: impl FnMut() -> F) -> Result<(), Error>
-where
-    F: Future<Output = Result<(), report::Error>>,
-{
-    let mut pause = Backoff::new(TELL_PAUSE_MIN, TELL_PAUSE_MAX);
-    loop {
-        match tell().await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.class() == ErrorClass::Fenced => {
-                return Err(Error::Fenced { by: "the coordinator".to_owned() });
-            }
-            Err(error) => {
-                tracing::debug!(error = causes(&error), "the coordinator does not answer");
-                pause.wait().await;
-            }
         }
     }
 }

@@ -59,22 +59,23 @@ async fn apply_until_stopped(
     let (applied_to, mut applied) = watch::channel(Applied::unknown());
     let applier = Applier::new(options, parts.log.reader().clone(), visible, applied_to);
     let mut applying = Box::pin(applier.run(stop.clone()));
+    let mut told = None;
     loop {
-        tell(parts, &applied.borrow_and_update().clone());
+        tell(parts, &applied.borrow_and_update(), &mut told);
         tokio::select! {
             _ = &mut applying => break,
             changed = applied.changed() => if changed.is_err() { break },
         }
     }
-    tell(parts, &applied.borrow().clone());
+    tell(parts, &applied.borrow(), &mut told);
 }
 
 /// What may be applied, from the log's thread (I4), as far as nobody holds the applier.
 async fn feed(parts: Parts, visible: watch::Sender<Option<Lsn>>) {
-    let mut progress = parts.log.progress();
+    let mut committed = parts.log.visible();
     let mut held = parts.hold.changes();
     loop {
-        let now = progress.borrow_and_update().visible;
+        let now = *committed.borrow_and_update();
         visible.send_if_modified(|visible| {
             let allowed = parts.hold.allow(*visible, now);
             let changed = *visible != allowed;
@@ -82,14 +83,20 @@ async fn feed(parts: Parts, visible: watch::Sender<Option<Lsn>>) {
             changed
         });
         tokio::select! {
-            changed = progress.changed() => if changed.is_err() { return },
+            changed = committed.changed() => if changed.is_err() { return },
             () = held.changed() => {}
         }
     }
 }
 
-fn tell(parts: &Parts, applied: &Applied) {
+/// Tells how far the applier is, and whether it goes on: the second changes rarely, and is `told` once.
+fn tell(parts: &Parts, applied: &Applied, told: &mut Option<(ApplierState, bool)>) {
     parts.applied.set(applied.lsn.zip(applied.timestamp));
+    let serving = applied.state == ApplierState::Running && applied.lsn.is_some();
+    if told.as_ref().is_some_and(|told| *told == (applied.state.clone(), serving)) {
+        return;
+    }
+    *told = Some((applied.state.clone(), serving));
     let (phase, alarm) = match &applied.state {
         ApplierState::Running => ("following", None),
         ApplierState::Retrying(why) => {
@@ -99,7 +106,6 @@ fn tell(parts: &Parts, applied: &Applied) {
     };
     parts.shared.phase(MemberRole::Replica, phase);
     parts.shared.alarm(Topic::Applier, alarm);
-    let serving = applied.state == ApplierState::Running && applied.lsn.is_some();
     parts.shared.change(|state| state.serving = serving);
 }
 

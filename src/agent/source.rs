@@ -54,7 +54,8 @@ pub(super) async fn run(
     server: AgentServer,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let timestamps = TimestampClient::new(parts.config.timestamps.clone(), parts.identity.clone())?;
+    let client = || TimestampClient::new(parts.config.timestamps.clone(), parts.identity.clone());
+    let mut timestamps = client()?;
     let mut pause = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     let mut sessions = None;
     loop {
@@ -82,6 +83,11 @@ pub(super) async fn run(
             state.serving = false;
             state.shield = Shield::default();
         });
+        if matches!(error, Error::Stamp(_) | Error::Timestamp(_)) {
+            // A timestamp server came with a state that is not its own, and this client would refuse
+            // the right one as a change.
+            timestamps = client()?;
+        }
         let log_is_gone = matches!(
             &error,
             Error::Log(error) | Error::Ship(ship::Error::Log(error))

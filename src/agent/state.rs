@@ -1,12 +1,13 @@
 //! What an agent tells of itself: one value, watched by HTTP and the coordinator link.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use wal::{Epoch, Lsn, Timestamp};
+use wal::{BinlogPosition, Epoch, Lsn, Timestamp};
 
 use super::Parts;
 use crate::cluster::MemberName;
@@ -29,17 +30,20 @@ pub(super) enum Topic {
     Quorum,
     /// No timestamps.
     Timestamps,
+    /// The coordinator does not take note of what must be noted.
+    Coordinator,
     /// The applier has stopped.
     Applier,
 }
 
 impl Topic {
     /// All, for metrics.
-    pub const ALL: [Topic; 6] = [
+    pub const ALL: [Topic; 7] = [
         Topic::Protection,
         Topic::Source,
         Topic::Binlog,
         Topic::Quorum,
+        Topic::Coordinator,
         Topic::Timestamps,
         Topic::Applier,
     ];
@@ -51,6 +55,7 @@ impl Topic {
             Topic::Source => "source",
             Topic::Binlog => "binlog",
             Topic::Quorum => "quorum",
+            Topic::Coordinator => "coordinator",
             Topic::Timestamps => "timestamps",
             Topic::Applier => "applier",
         }
@@ -69,12 +74,8 @@ pub(super) struct AgentState {
     pub waiting_for: Vec<MemberName>,
     /// Members whose connection is not in order.
     pub peers: BTreeMap<MemberName, String>,
-    /// At the source, while its epoch is not fenced: the newest released record. What a token covers.
-    pub released: Option<Released>,
     /// The server answers, and may serve reads.
     pub serving: bool,
-    /// At the source: the last binlog position that was acknowledged.
-    pub acknowledged: Option<String>,
     /// At the source: what is known of its COMMITs' protection.
     #[serde(skip)]
     pub shield: Shield,
@@ -115,6 +116,16 @@ impl AgentState {
     }
 }
 
+/// What the source has let go. Changes with every ACK: looked at, never waited for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) struct LetGo {
+    /// While the epoch is not fenced: the newest released record. What a token covers.
+    pub released: Option<Released>,
+    /// The last binlog position that was acknowledged.
+    #[serde(serialize_with = "as_text")]
+    pub acknowledged: Option<BinlogPosition>,
+}
+
 /// A released record of the present reign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Released {
@@ -123,9 +134,16 @@ pub(super) struct Released {
     pub timestamp: Timestamp,
 }
 
+fn as_text<S: Serializer>(position: &Option<BinlogPosition>, to: S) -> Result<S::Ok, S::Error> {
+    position.as_ref().map(BinlogPosition::to_string).serialize(to)
+}
+
 /// The state, shared by the parts.
 #[derive(Clone)]
-pub(super) struct Shared(watch::Sender<AgentState>);
+pub(super) struct Shared {
+    state: watch::Sender<AgentState>,
+    let_go: Arc<Mutex<LetGo>>,
+}
 
 impl Shared {
     pub fn new(config: &AgentConfig) -> Shared {
@@ -133,31 +151,36 @@ impl Shared {
             None => MemberRole::Witness,
             Some(_) => MemberRole::Replica,
         };
-        Shared(watch::Sender::new(AgentState {
+        let state = watch::Sender::new(AgentState {
             name: config.name.clone(),
             role,
             phase: "waiting for the coordinator".to_owned(),
             alarms: BTreeMap::new(),
             waiting_for: Vec::new(),
             peers: BTreeMap::new(),
-            released: None,
             serving: false,
-            acknowledged: None,
             shield: Shield::default(),
-        }))
+        });
+        Shared { state, let_go: Arc::default() }
     }
 
     pub fn watch(&self) -> watch::Receiver<AgentState> {
-        self.0.subscribe()
+        self.state.subscribe()
     }
 
     pub fn now(&self) -> AgentState {
-        self.0.borrow().clone()
+        self.state.borrow().clone()
+    }
+
+    /// What the source has let go so far.
+    pub fn let_go(&self) -> MutexGuard<'_, LetGo> {
+        // No code that can panic runs under the lock.
+        self.let_go.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state; nobody is woken where nothing changed.
     pub fn change(&self, change: impl FnOnce(&mut AgentState)) {
-        self.0.send_if_modified(|state| {
+        self.state.send_if_modified(|state| {
             let before = state.clone();
             change(state);
             *state != before
@@ -228,13 +251,21 @@ impl AppliedWatch {
     }
 }
 
-/// Reports to the coordinator at every change; the link limits the rate.
+/// Changes within so short a time are told together: the log's progress changes with every commit, and
+/// the coordinator needs to know far less often.
+const REPORT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Reports to the coordinator whenever something has changed, but not more often than it needs.
 pub(super) async fn tell_coordinator(parts: Parts, stop: CancellationToken) {
     let mut state = parts.shared.watch();
     let mut progress = parts.log.progress();
     let mut applied = parts.applied.watch();
     loop {
         parts.link.report(report(&parts));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(REPORT_PAUSE) => {}
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             Ok(()) = state.changed() => {}
@@ -250,7 +281,7 @@ fn report(parts: &Parts) -> Report {
     let progress = parts.log.progress().borrow().clone();
     let applied = parts.applied.now();
     let mark = |(lsn, timestamp)| Mark { lsn, timestamp: Some(timestamp) };
-    let commit = match state.released {
+    let commit = match parts.shared.let_go().released {
         Some(released) => Some(mark((released.lsn, released.timestamp))),
         None => progress.visible.map(|lsn| Mark { lsn, timestamp: None }),
     };

@@ -165,7 +165,7 @@ async fn mariadb(parts: &Parts, session: &mut Session) -> Result<Option<Place>, 
 }
 
 async fn mysql(parts: &Parts, session: &mut Session) -> Result<Option<Place>, Error> {
-    let released = || parts.shared.now().released.map(|released| released.lsn);
+    let released = || parts.shared.let_go().released.map(|released| released.lsn);
     // The long search first: what is searched while COMMITs are held up is short then.
     let Some(before) = released() else { return Ok(None) };
     let Some(near) = find(parts, UpTo::Lsn(before), None).await? else { return Ok(None) };

@@ -27,6 +27,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The system gave the log no thread.
+    #[error("{}: no thread could be started for the log", path.display())]
+    Thread {
+        /// The log's folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A shipper asked to cut what is visible: its log lacks committed records (I13).
     #[error(
         "epoch {epoch} asks to cut the log behind record {keep:?}, but everything up to {visible} is \
@@ -80,6 +88,7 @@ impl Error {
         match self {
             Error::Log(error) => of_log(error),
             Error::Promise { .. } => Code::PROMISE,
+            Error::Thread { .. } => Code::NO_THREAD,
             Error::CutBelowVisible { .. } => Code::CUT_REFUSED,
             Error::OutOfOrder { .. } | Error::Refused(Refusal::BadFrame) => Code::FRAME_REFUSED,
             Error::Refused(Refusal::Fenced { .. }) => Code::FENCED,

@@ -78,6 +78,8 @@ enum Request {
 pub struct LogHandle {
     requests: mpsc::Sender<Request>,
     progress: watch::Receiver<Progress>,
+    visible: watch::Receiver<Option<Lsn>>,
+    runtime: tokio::runtime::Handle,
     reader: LogReader,
     incarnation: Incarnation,
     cluster: ClusterId,
@@ -136,6 +138,17 @@ impl LogHandle {
         self.progress.clone()
     }
 
+    /// What may be applied and handed out (I4), now and from now on.
+    pub fn visible(&self) -> watch::Receiver<Option<Lsn>> {
+        self.visible.clone()
+    }
+
+    /// The log's own thread, for tasks that bring it frames and tell of its fsyncs: between them and
+    /// the log no other thread is woken. They wait while it fsyncs, as their requests would.
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
+    }
+
     /// Reads the log from any LSN.
     pub fn reader(&self) -> &LogReader {
         &self.reader
@@ -160,6 +173,7 @@ pub struct LogService {
     history: Arc<[LogPoint]>,
     requests: mpsc::Receiver<Request>,
     progress: watch::Sender<Progress>,
+    visible: watch::Sender<Option<Lsn>>,
     no_room: bool,
     fsync_seconds: metrics::Histogram,
 }
@@ -178,9 +192,15 @@ impl LogService {
         let gate = Gate::new(promise.load()?);
         let (sender, requests) = mpsc::channel(QUEUE);
         let (progress, watched) = watch::channel(Progress::default());
+        let (visible, seen) = watch::channel(None);
+        let failed = |source| Error::Thread { path: folder.to_owned(), source };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(failed)?;
         let handle = LogHandle {
             requests: sender,
             progress: watched,
+            visible: seen,
+            runtime: runtime.handle().clone(),
             reader: log.reader(),
             incarnation: log.incarnation(),
             cluster: log.cluster(),
@@ -192,19 +212,25 @@ impl LogService {
             promise,
             requests,
             progress,
+            visible,
             no_room: false,
             fsync_seconds: metrics::histogram!(crate::metrics::LOG_FSYNC),
         };
         service.publish();
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || service.run())
-            .map_err(|source| Error::Promise { path: folder.to_owned(), source })?;
+            .spawn(move || {
+                // As a task: what `block_on` itself runs is woken by a system call.
+                let running = runtime.spawn(async move { service.run().await });
+                runtime.block_on(running).unwrap_or(Err(Error::Stopped))
+            })
+            .map_err(failed)?;
         Ok((handle, thread))
     }
 
-    fn run(&mut self) -> Result<(), Error> {
-        while let Some(first) = self.requests.blocking_recv() {
+    /// Writes and fsyncs block the thread on purpose: nothing on it has anything better to do.
+    async fn run(&mut self) -> Result<(), Error> {
+        while let Some(first) = self.requests.recv().await {
             self.handle(first)?;
             for _ in 1..GROUP {
                 match self.requests.try_recv() {
@@ -419,10 +445,17 @@ impl LogService {
             visible: self.gate.visible(),
             no_room: self.no_room,
         };
-        self.progress.send_if_modified(|progress| {
-            let changed = *progress != now;
-            *progress = now;
-            changed
-        });
+        let visible = now.visible;
+        replace(&self.progress, now);
+        replace(&self.visible, visible);
     }
+}
+
+/// Wakes nobody where nothing changed.
+fn replace<T: PartialEq>(watched: &watch::Sender<T>, now: T) {
+    watched.send_if_modified(|known| {
+        let changed = *known != now;
+        *known = now;
+        changed
+    });
 }

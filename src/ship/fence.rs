@@ -48,11 +48,11 @@ pub(super) async fn ask(
     from: &mut Receiver,
     question: u8,
     answer: u8,
-    shipper: Shipper,
+    asked: Ask,
 ) -> Result<Standing, Error> {
     let name = &member.member;
     let wire = |source| Error::Wire { member: name.clone(), source };
-    to.send_json(question, &Ask { shipper }).await.map_err(wire)?;
+    to.send_json(question, &asked).await.map_err(wire)?;
     let silent = |_| Error::Silent { member: name.clone(), seconds: ANSWER.as_secs() };
     let message = timeout(ANSWER, from.next()).await.map_err(silent)?.map_err(wire)?;
     let message = message.ok_or_else(|| Error::Closed { member: name.clone() })?;
@@ -77,7 +77,8 @@ async fn promise(
     shipper: Shipper,
 ) -> Result<Standing, Error> {
     let (mut to, mut from) = connect(member, identity).await?.split();
-    ask(member, &mut to, &mut from, kind::PROMISE, kind::PROMISED, shipper).await
+    let asked = Ask { shipper, applied_at_once: true };
+    ask(member, &mut to, &mut from, kind::PROMISE, kind::PROMISED, asked).await
 }
 
 /// Collects promises of one grant; members that cannot be reached are asked again and again.

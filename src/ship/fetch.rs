@@ -8,12 +8,11 @@ use wal::{Frame, LogPoint, Lsn};
 
 use super::message::{Fetch, LIMIT, Standing, kind};
 use super::{Error, fence};
-use crate::cluster::{MemberAddress, Shipper};
+use crate::cluster::{MemberAddress, MemberName, Shipper};
 use crate::log::{Append, LogHandle, history};
-use crate::wire::Identity;
+use crate::wire::{Identity, Message, Receiver};
 
-/// A member that has not sent a whole frame for so long counts as lost; the largest transactions need
-/// a link of some MiB/s.
+/// A member that has not sent a byte for so long counts as lost.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// Fetches what this log lacks of `chosen`'s and cuts what that lacks. Flushed on return: this log
@@ -62,9 +61,7 @@ async fn receive(
     let (refusals, mut refused) = mpsc::channel(1);
     let mut before = common;
     loop {
-        let silent = |_| Error::Silent { member: name.clone(), seconds: SILENCE.as_secs() };
-        let message = timeout(SILENCE, from.next()).await.map_err(silent)?.map_err(wire)?;
-        let message = message.ok_or_else(|| Error::Closed { member: name.clone() })?;
+        let message = next(&mut from, name).await?;
         match message.kind {
             kind::FRAME => {
                 let frame = Frame::decode(message.body)?;
@@ -86,5 +83,21 @@ async fn receive(
     match refused.try_recv() {
         Ok(refusal) => Err(Error::Log(crate::log::Error::Refused(refusal))),
         Err(_) => Ok(()),
+    }
+}
+
+/// The next message, however long it takes, as long as bytes of it keep coming.
+async fn next(from: &mut Receiver, name: &MemberName) -> Result<Message, Error> {
+    loop {
+        let received = from.received();
+        match timeout(SILENCE, from.next()).await {
+            Ok(Ok(Some(message))) => return Ok(message),
+            Ok(Ok(None)) => return Err(Error::Closed { member: name.clone() }),
+            Ok(Err(source)) => return Err(Error::Wire { member: name.clone(), source }),
+            Err(_) if from.received() > received => {}
+            Err(_) => {
+                return Err(Error::Silent { member: name.clone(), seconds: SILENCE.as_secs() });
+            }
+        }
     }
 }

@@ -44,6 +44,13 @@ pub mod kind {
 pub struct Ask {
     /// Who asks.
     pub shipper: Shipper,
+    /// Report at once what is applied, since COMMITs wait for it; else with the next report.
+    #[serde(default = "yes")]
+    pub applied_at_once: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A member's identity and its log: what is flushed.

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use wal::{Frame, LogPoint, Lsn, Timestamp};
 
-use super::message::{self, AppendHead, MESSAGE_BYTES, Report, Standing, kind};
+use super::message::{self, AppendHead, Ask, MESSAGE_BYTES, Report, Standing, kind};
 use super::{Error, Window, adopt};
 use crate::backoff::Backoff;
-use crate::cluster::{ErrorClass, Grant, MemberAddress, MemberName, Shipper, Voter, causes};
+use crate::cluster::{
+    AckWhen, ErrorClass, Grant, MemberAddress, MemberName, Shipper, Voter, causes,
+};
 use crate::log::{LogHandle, Refusal, history};
 use crate::quorum::Reported;
 use crate::wire::{self, Identity, Message, PeerRole};
@@ -22,6 +24,10 @@ const IN_FLIGHT_BYTES: usize = 16 << 20;
 
 /// An idle shipper says at least this often that it is there; a member answers as often.
 pub const KEEP_ALIVE: Duration = Duration::from_millis(500);
+
+/// How long a commit point waits for a frame to go with. A replica shows a commit later by no more
+/// than this (and the timer's millisecond), and only where commits follow each other as closely.
+const COMPANY: Duration = Duration::from_millis(1);
 
 /// A member that says nothing for so long is connected to anew.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -90,6 +96,9 @@ pub async fn keep(member: MemberAddress, context: SenderContext, stop: Cancellat
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             commit_sent: None,
+            frames_sent: Instant::now(),
+            pace: SILENCE,
+            hold: None,
             reached: &mut reached,
         };
         let ended = tokio::select! {
@@ -133,6 +142,11 @@ struct Sender<'a> {
     in_flight: VecDeque<(Lsn, usize)>,
     in_flight_bytes: usize,
     commit_sent: Option<Lsn>,
+    /// When a frame was sent last, and how long after the one before it.
+    frames_sent: Instant,
+    pace: Duration,
+    /// Until when the commit point is held.
+    hold: Option<Instant>,
     /// What this member reported in this reign: its log must still hold that when it comes back.
     reached: &'a mut Option<(Voter, LogPoint)>,
 }
@@ -146,13 +160,14 @@ impl Sender<'_> {
         let (to, mut from) =
             super::fence::connect(self.member, &self.context.identity).await?.split();
         let mut to = to.with_deadline(patience(message::LIMIT));
+        let applied_at_once = self.context.grant.ack == AckWhen::Applied;
         let standing = super::fence::ask(
             self.member,
             &mut to,
             &mut from,
             kind::ATTACH,
             kind::ATTACHED,
-            self.context.grant.shipper,
+            Ask { shipper: self.context.grant.shipper, applied_at_once },
         )
         .await?;
         let voter = standing.voter.clone();
@@ -169,16 +184,18 @@ impl Sender<'_> {
         let mut cursor = None;
         loop {
             let frames = self.collect(&mut cursor)?;
-            let ready = !frames.is_empty() || *commit.borrow() > self.commit_sent;
+            let untold = *commit.borrow() > self.commit_sent;
+            let held = self.held(untold).filter(|_| frames.is_empty());
+            let ready = !frames.is_empty() || (untold && held.is_none());
             if ready {
                 let now = *commit.borrow_and_update();
                 self.send(&mut to, frames, now).await?;
-                if self.in_flight_bytes < IN_FLIGHT_BYTES {
-                    // Hear what has come meanwhile, without waiting for it.
-                    tokio::task::yield_now().await;
-                }
             }
-            let more = ready && self.in_flight_bytes < IN_FLIGHT_BYTES;
+            let more = ready && self.lags() && self.in_flight_bytes < IN_FLIGHT_BYTES;
+            if more {
+                // Hear what has come meanwhile, without waiting for it.
+                tokio::task::yield_now().await;
+            }
             tokio::select! {
                 biased;
                 message = from.next() => {
@@ -190,6 +207,7 @@ impl Sender<'_> {
                 () = std::future::ready(()), if more => {}
                 _ = end.changed() => {}
                 _ = commit.changed() => {}
+                () = sleep_until(held.unwrap_or(heard)), if held.is_some() => {}
                 // Frames that left the window are looked for on disk once they are written there.
                 _ = written.changed(), if self.lags() => {}
                 _ = tick.tick() => {
@@ -225,6 +243,20 @@ impl Sender<'_> {
             _ => None,
         };
         Ok(granted.or(shortened).map(|reason| reason.to_string()))
+    }
+
+    /// Until when a commit point that nothing else goes with waits for the next frame. Where frames
+    /// follow each other closely, each takes the commit point of those before it along: else every
+    /// commit would cost the member two messages.
+    fn held(&mut self, untold: bool) -> Option<Instant> {
+        if !untold {
+            self.hold = None;
+            return None;
+        }
+        let now = Instant::now();
+        let close = self.pace < COMPANY && now < self.frames_sent + COMPANY;
+        let until = *self.hold.get_or_insert(if close { now + COMPANY } else { now });
+        (now < until).then_some(until)
     }
 
     fn lags(&self) -> bool {
@@ -297,6 +329,9 @@ impl Sender<'_> {
         self.commit_sent = commit;
         if let Some(last) = frames.last() {
             self.before = Some(last.last());
+            let now = Instant::now();
+            self.pace = now - self.frames_sent;
+            self.frames_sent = now;
         }
         Ok(())
     }

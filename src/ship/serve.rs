@@ -31,7 +31,16 @@ pub async fn serve(
     let (refusals, mut refused) = mpsc::channel(1);
     let voter = Voter { member: me.clone(), incarnation: log.incarnation() };
     let mut progress = log.progress();
-    let mut member = Serving { to, peer, log, voter, refusals, attached: None, reported: None };
+    let mut member = Serving {
+        to,
+        peer,
+        log,
+        voter,
+        refusals,
+        attached: None,
+        applied_at_once: false,
+        reported: None,
+    };
     let mut tick = interval(KEEP_ALIVE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -45,10 +54,12 @@ pub async fn serve(
             changed = progress.changed() => {
                 changed.map_err(|_| crate::log::Error::Stopped)?;
                 let now = progress.borrow_and_update().clone();
-                let applied = *applied.borrow();
-                member.report(&now, applied, false).await?;
+                if member.applied_at_once || member.has_flushed(&now) {
+                    let applied = *applied.borrow();
+                    member.report(&now, applied, false).await?;
+                }
             }
-            Ok(()) = applied.changed() => {
+            Ok(()) = applied.changed(), if member.applied_at_once => {
                 let now = progress.borrow().clone();
                 let applied = *applied.borrow_and_update();
                 member.report(&now, applied, false).await?;
@@ -70,6 +81,7 @@ struct Serving {
     voter: Voter,
     refusals: mpsc::Sender<Refusal>,
     attached: Option<Shipper>,
+    applied_at_once: bool,
     reported: Option<Report>,
 }
 
@@ -95,6 +107,7 @@ impl Serving {
             kind::ATTACH => {
                 let ask = self.ask(&message)?;
                 self.attached = Some(ask.shipper);
+                self.applied_at_once = ask.applied_at_once;
                 self.reported = None;
                 let log = self.log.standing().await?;
                 self.stand(kind::ATTACHED, log).await
@@ -169,6 +182,12 @@ impl Serving {
         self.reported = Some(report);
         let sent = self.to.send(kind::REPORT, &[&report.encode()]).await;
         sent.map_err(|source| self.wire(source))
+    }
+
+    /// More than was reported? A new commit point alone is no news to the shipper.
+    fn has_flushed(&self, progress: &Progress) -> bool {
+        let flushed = progress.reportable.map(|point| point.lsn);
+        self.reported.is_none_or(|reported| reported.flushed != flushed)
     }
 
     async fn refuse(&mut self, refusal: Refusal) -> Result<(), Error> {

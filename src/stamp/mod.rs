@@ -102,7 +102,7 @@ impl Stamper {
             }
             self.last = Some(timestamp);
             let (body, alone) = complete(body, timestamp);
-            let size = size_hint(&body);
+            let size = size(&body);
             if alone || self.builder.raw_len() as usize + size > FRAME_TARGET_RAW as usize {
                 self.seal(&mut frames)?;
             }
@@ -152,7 +152,8 @@ fn complete(body: Body, timestamp: Timestamp) -> (Body, bool) {
     }
 }
 
-fn size_hint(body: &Body) -> usize {
+/// About how many bytes a record has, uncompressed.
+pub fn size(body: &Body) -> usize {
     match body {
         Body::Transaction(transaction) | Body::ChunkEnd(transaction) => transaction.events.len(),
         Body::FormatDescription { event, .. } => event.len(),

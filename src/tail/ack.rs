@@ -1,10 +1,11 @@
 //! The semi-sync ACK: what releases the master's COMMIT.
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use wal::BinlogPosition;
 
 use super::Error;
+use super::login::WriteHalf;
 use super::packets::frame;
 
 /// Mark of every packet of semi-sync.
@@ -13,7 +14,7 @@ const DURING: &str = "acknowledging";
 
 /// Sends ACKs on a tail's connection, from another task. The connection ends when both are dropped.
 pub struct AckSender {
-    writer: Box<dyn AsyncWrite + Send + Sync + Unpin>,
+    writer: WriteHalf,
     /// What was not written yet: a cancelled ACK is completed by the next one.
     pending: BytesMut,
 }
@@ -25,7 +26,7 @@ impl std::fmt::Debug for AckSender {
 }
 
 impl AckSender {
-    pub(super) fn new(writer: Box<dyn AsyncWrite + Send + Sync + Unpin>) -> AckSender {
+    pub(super) fn new(writer: WriteHalf) -> AckSender {
         AckSender { writer, pending: BytesMut::new() }
     }
 

@@ -10,6 +10,7 @@ use mysql_common::proto::MySerialize;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use super::Error;
 use super::packets::{PacketBuffer, frame, refused};
@@ -28,8 +29,36 @@ const PLUGINS: [&[u8]; 4] =
     [b"caching_sha2_password", b"mysql_native_password", b"client_ed25519", b"sha256_password"];
 
 /// A byte stream, plain or TLS.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for S {}
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {
+    /// Both directions, each for one task.
+    fn halves(self: Box<Self>) -> (ReadHalf, WriteHalf);
+}
+
+/// What a dump is read from.
+pub type ReadHalf = Box<dyn AsyncRead + Unpin + Send + Sync>;
+/// What ACKs are written to.
+pub type WriteHalf = Box<dyn AsyncWrite + Unpin + Send + Sync>;
+
+impl Stream for TcpStream {
+    fn halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
+        let (reader, writer) = self.into_split();
+        (Box::new(reader), Box::new(writer))
+    }
+}
+
+impl Stream for TlsStream<Box<dyn Stream>> {
+    fn halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
+        let (reader, writer) = tokio::io::split(self);
+        (Box::new(reader), Box::new(writer))
+    }
+}
+
+/// The place of a stream that is being upgraded to TLS.
+impl Stream for tokio::io::Empty {
+    fn halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
+        (Box::new(tokio::io::empty()), Box::new(self))
+    }
+}
 
 /// A connection with one exchange at a time: what there is before the dump.
 pub struct Connection {

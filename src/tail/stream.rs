@@ -4,12 +4,12 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout, timeout_at};
 use wal::BinlogPosition;
 
 use super::ack::SEMI_SYNC_MARK;
-use super::login::{Connection, Stream};
+use super::login::{Connection, ReadHalf};
 use super::packets::{PacketBuffer, refused};
 use super::{AckSender, Error, StartAt, TailOptions, session};
 use crate::binlog::{Assembled, Assembler, AssemblerOptions, Checksum};
@@ -25,7 +25,7 @@ const WANTS_ACK: u8 = 1;
 
 /// A master's binlog as a stream of transactions.
 pub struct Tail {
-    reader: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    reader: ReadHalf,
     packets: PacketBuffer,
     assembler: Assembler,
     options: TailOptions,
@@ -75,7 +75,7 @@ impl Tail {
         });
         let Connection { stream, mut packets, version, .. } = connection;
         packets.set_limit(options.max_transaction_bytes.saturating_add(PACKET_MARGIN));
-        let (reader, writer) = split(stream);
+        let (reader, writer) = stream.halves();
         let last_heard = Instant::now();
         let mut tail = Tail { reader, packets, assembler, options, version, last_heard };
         let what = "the server's search for the start of the dump";
@@ -206,14 +206,4 @@ impl Tail {
             _ => Err(Error::SemiSyncOff),
         }
     }
-}
-
-type Halves = (
-    Box<dyn AsyncRead + Send + Sync + Unpin>,
-    Box<dyn tokio::io::AsyncWrite + Send + Sync + Unpin>,
-);
-
-fn split(stream: Box<dyn Stream>) -> Halves {
-    let (reader, writer) = tokio::io::split(stream);
-    (Box::new(reader), Box::new(writer))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use wal::Timestamp;
 
 use super::client_core::{Ask, ClientCore, Session, Step};
@@ -64,6 +64,7 @@ impl TimestampClient {
             let link = Link { index, me, core, status, changes, requests, numbers };
             tasks.spawn(link.run());
         }
+        tasks.spawn(ask_again(changes.clone()));
         Ok(TimestampClient {
             core,
             links,
@@ -117,9 +118,8 @@ impl TimestampClient {
         let (to, mut answers) = mpsc::channel(self.links.len());
         let patience = tokio::time::sleep(PATIENCE);
         tokio::pin!(patience);
-        let mut patient = true;
-        let mut again = tokio::time::interval_at(Instant::now() + ASK_AGAIN, ASK_AGAIN);
-        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // There is nobody to do without among one.
+        let mut patient = self.links.len() > 1;
         let mut step = self.ask_all(&mut session, &to);
         loop {
             if let Step::Done(run) = step {
@@ -138,7 +138,6 @@ impl TimestampClient {
                     self.core().impatient(&mut session)
                 }
                 _ = changes.changed() => self.ask_all(&mut session, &to),
-                _ = again.tick() => self.ask_all(&mut session, &to),
             };
             if let Step::Ask(asks) = &step {
                 self.send(asks, &to);
@@ -184,5 +183,14 @@ impl TimestampClient {
 
     fn last(&self) -> MutexGuard<'_, Option<Timestamp>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has every session ask again those that refused. One timer for all: one of each session's own would
+/// be set and taken back with each commit, at the cost of two system calls.
+async fn ask_again(changes: Arc<watch::Sender<u64>>) {
+    loop {
+        tokio::time::sleep(ASK_AGAIN).await;
+        changes.send_modify(|changes| *changes += 1);
     }
 }

@@ -92,7 +92,7 @@ pub(super) struct Link {
     pub me: Identity,
     pub core: Arc<Mutex<ClientCore>>,
     pub status: Arc<Status>,
-    /// Counts up whenever some link comes up.
+    /// Counts up whenever some link comes up, and when it is time to ask again.
     pub changes: Arc<watch::Sender<u64>>,
     pub requests: mpsc::Receiver<Request>,
     pub numbers: Arc<AtomicU64>,

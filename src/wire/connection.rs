@@ -221,12 +221,15 @@ impl Incoming {
 }
 
 async fn accept_now(
-    mut stream: TcpStream,
+    stream: TcpStream,
     address: SocketAddr,
     me: &Identity,
 ) -> Result<Connection, Error> {
     let peer = address.to_string();
     let lost = |source| Error::Lost { peer: peer.clone(), source };
+    // The connection belongs to the runtime that serves it, whichever accepted it: what arrives wakes
+    // the thread that uses it, and no other.
+    let mut stream = stream.into_std().and_then(TcpStream::from_std).map_err(lost)?;
     stream.set_nodelay(true).map_err(lost)?;
     let keys = me.keys();
     let Some(tls) = &keys.tls else {

@@ -178,6 +178,11 @@ impl Receiver {
         }
     }
 
+    /// Bytes received of the messages that [`Receiver::next`] has not given yet.
+    pub fn received(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// A whole message that is already in memory, without waiting; `None` if there is none yet.
     ///
     /// # Errors
