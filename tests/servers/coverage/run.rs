@@ -9,7 +9,9 @@ use super::observe::Seen;
 use crate::coverage::events::{Fate, ROWS};
 use crate::coverage::{Case, Outcome, page};
 use crate::support::playground::{PLIMSOLL, Server};
-use crate::support::{Context, Family, Playground, Result, bail, compare, ensure, http, sql, wait};
+use crate::support::{
+    Context, Family, Playground, Result, bail, compare, ensure, http, sql, verify, wait,
+};
 
 const SOON: Duration = Duration::from_secs(40);
 
@@ -29,6 +31,7 @@ pub async fn applied(family: Family, cases: &[Case]) -> Result<()> {
         let found = accounts(&replica).await?;
         ensure!(found == expected, "{}: {found:#?}, the source {expected:#?}", replica.name);
     }
+    verify::equal(&play).await?;
     play.end().await
 }
 
