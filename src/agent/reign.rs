@@ -441,7 +441,11 @@ impl Reign<'_> {
         self.control = Some(control);
         let (tail, ack) = opened?;
         tracing::info!(position = %tail.position(), "tailing");
-        self.parts.shared.protect(|shield| shield.attached = true);
+        self.parts.shared.protect(|shield| {
+            shield.attached = true;
+            // It has not seen the server since: somebody else may have attached meanwhile.
+            shield.looked = false;
+        });
         self.tail = Some(tail);
         self.tell(FromStamper::Connection(ack)).await
     }

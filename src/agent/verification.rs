@@ -165,7 +165,12 @@ async fn mariadb(parts: &Parts, session: &mut Session) -> Result<Option<Place>, 
 }
 
 async fn mysql(parts: &Parts, session: &mut Session) -> Result<Option<Place>, Error> {
-    let released = || parts.shared.let_go().released.map(|released| released.lsn);
+    // A commit needs no flush here: this log may be behind what its quorum has released.
+    let released = || {
+        let (released, written) = (parts.shared.let_go().released?, parts.log.reader().written()?);
+        let here = written.epoch == released.epoch && written.lsn >= released.lsn;
+        here.then_some(released.lsn)
+    };
     // The long search first: what is searched while COMMITs are held up is short then.
     let Some(before) = released() else { return Ok(None) };
     let Some(near) = find(parts, UpTo::Lsn(before), None).await? else { return Ok(None) };

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::status::clean;
 use crate::config::{Config, ServerConfig};
 use crate::doctor::{self, Examined, Facts, Finding, Mend, Role, Verdict};
+use crate::explain::{Code, Coded};
 use crate::server::{self, Session};
 
 /// A server that does not answer a login or a question. Listing the tables of a large one takes time.
@@ -154,6 +155,13 @@ async fn fix(args: &Args, report: &Report, config: &Config) -> anyhow::Result<()
     // What is shown is for a person; with --json, standard output is for a program.
     let mut out = std::io::stderr();
     let statements = doctor::statements(&report.findings);
+    if report.role == Role::Replica && report.facts.own_clients > 0 {
+        // `read_only` would hang behind COMMITs that wait, and refuse those to come.
+        let text = format!(
+            "an agent ships the binlog of {member} now: it is a source; leave --role out, or say source"
+        );
+        return Err(Coded::new(Code::WRONG_MEMBER, text).into());
+    }
     if !statements.is_empty() {
         writeln!(out, "{member}: these statements mend it:")?;
         for statement in &statements {

@@ -13,20 +13,20 @@ pub fn statements(findings: &[Finding]) -> Vec<&str> {
     run.flatten().map(String::as_str).collect()
 }
 
-/// Runs them, out of the server's binlog. Not while a COMMIT waits: a changed checksum rotates the
+/// Runs them, out of the server's binlog. None while a COMMIT waits: a changed checksum rotates the
 /// binlog, which would hang.
 ///
 /// # Errors
-/// [`Error::Waiting`] before the first one; [`Error::Refused`], those before are done.
+/// [`Error::Waiting`] before a statement, [`Error::Refused`]; those before are done.
 pub async fn run(session: &mut Session, statements: &[&str]) -> Result<(), Error> {
-    let variables = Variables::global(session).await?;
-    let status = Variables::semi_sync_status(session).await?;
-    let waiting = SemiSync::of(&variables, &status).map_or(0, |now| now.waiting);
-    if waiting > 0 {
-        return Err(Error::Waiting { waiting });
-    }
     session.without_binlog().await?;
     for statement in statements {
+        let variables = Variables::global(session).await?;
+        let status = Variables::semi_sync_status(session).await?;
+        let waiting = SemiSync::of(&variables, &status).map_or(0, |now| now.waiting);
+        if waiting > 0 {
+            return Err(Error::Waiting { waiting });
+        }
         let done = session.execute(statement).await;
         done.map_err(|source| Error::Refused { statement: (*statement).to_owned(), source })?;
     }

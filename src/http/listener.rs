@@ -21,8 +21,8 @@ use crate::explain::Code;
 
 /// Operators, scrapers and routers together; more wait in the kernel's queue.
 const CONNECTIONS: usize = 256;
-/// A connection on which nothing was read or written for so long, while no request was being answered,
-/// is closed: kept-alive or stuck.
+/// A connection whose next request has not been admitted so long after the one before is closed:
+/// kept-alive, stuck, or sending its request byte by byte.
 const IDLE: Duration = Duration::from_secs(30);
 /// Before accepting again after an error (most likely: out of file descriptors).
 const PAUSE: Duration = Duration::from_millis(100);
@@ -70,7 +70,7 @@ impl axum::serve::Listener for BoundedListener {
                     let idle = Box::pin(tokio::time::sleep(IDLE));
                     let under_way = UnderWay::default();
                     let (stream, _place) = (Box::pin(stream), place);
-                    return (BoundedStream { stream, idle, under_way, _place }, peer);
+                    return (BoundedStream { stream, idle, under_way, seen: 0, _place }, peer);
                 }
                 Err(error) => {
                     tracing::warn!(code = %Code::ACCEPT_FAILED, %error, "cannot accept for HTTP");
@@ -116,6 +116,8 @@ pub struct BoundedStream {
     stream: Pin<Box<Stream>>,
     idle: Pin<Box<Sleep>>,
     under_way: UnderWay,
+    /// Requests that have moved `idle`.
+    seen: usize,
     _place: OwnedSemaphorePermit,
 }
 
@@ -124,7 +126,7 @@ impl BoundedStream {
         &self.under_way
     }
 
-    /// Does one thing with the stream, and says that it has timed out if nothing moves for too long.
+    /// Does one thing with the stream, and says that it has timed out if no request comes for too long.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -135,8 +137,11 @@ impl BoundedStream {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
         };
-        if moved.is_ready() {
+        if self.seen != self.under_way.begun() {
+            self.seen = self.under_way.begun();
             self.idle.as_mut().reset(Instant::now() + IDLE);
+        }
+        if moved.is_ready() {
             return moved;
         }
         loop {

@@ -22,15 +22,27 @@ const HEALTH: &str = "/healthz";
 
 /// Requests of one connection that are being answered: it is not idle then, however long it takes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct UnderWay(Arc<AtomicUsize>);
+pub(super) struct UnderWay(Arc<Requests>);
+
+#[derive(Debug, Default)]
+struct Requests {
+    begun: AtomicUsize,
+    under_way: AtomicUsize,
+}
 
 impl UnderWay {
     pub fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.0.under_way.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many the door has admitted so far.
+    pub fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::Relaxed)
     }
 
     fn one(&self) -> Busy {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.under_way.fetch_add(1, Ordering::Relaxed);
         Busy(self.clone())
     }
 }
@@ -39,7 +51,7 @@ struct Busy(UnderWay);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

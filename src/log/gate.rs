@@ -23,8 +23,7 @@ pub struct Gate {
 /// What is to be done about an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// Write. First make the promise durable if `promise`; first cut the log behind `cut_after` if
-    /// that says so (I13: an adopted log lacks the records behind it).
+    /// Write. First make the promise durable if `promise`.
     Write {
         /// The append is a promise of a higher epoch (I5).
         promise: bool,

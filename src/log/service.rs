@@ -228,7 +228,7 @@ impl LogService {
         Ok((handle, thread))
     }
 
-    /// Writes and fsyncs block the thread on purpose: nothing on it has anything better to do.
+    /// Writes and fsyncs block the thread on purpose: what else is on it waits for them anyway.
     async fn run(&mut self) -> Result<(), Error> {
         while let Some(first) = self.requests.recv().await {
             self.handle(first)?;
@@ -240,6 +240,8 @@ impl LogService {
             }
             self.flush()?;
             self.publish();
+            // The connections on this thread: a promise must not wait for a busy shipper's frames.
+            tokio::task::yield_now().await;
         }
         self.flush()
     }

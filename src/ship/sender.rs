@@ -15,7 +15,7 @@ use crate::backoff::Backoff;
 use crate::cluster::{
     AckWhen, ErrorClass, Grant, MemberAddress, MemberName, Shipper, Voter, causes,
 };
-use crate::log::{LogHandle, Refusal, history};
+use crate::log::{self, LogHandle, Refusal, history};
 use crate::quorum::Reported;
 use crate::wire::{self, Identity, Message, PeerRole};
 
@@ -183,7 +183,7 @@ impl Sender<'_> {
         let mut heard = Instant::now();
         let mut cursor = None;
         loop {
-            let frames = self.collect(&mut cursor)?;
+            let frames = self.collect(&mut cursor).await?;
             let untold = *commit.borrow() > self.commit_sent;
             let held = self.held(untold).filter(|_| frames.is_empty());
             let ready = !frames.is_empty() || (untold && held.is_none());
@@ -254,7 +254,9 @@ impl Sender<'_> {
             return None;
         }
         let now = Instant::now();
-        let close = self.pace < COMPANY && now < self.frames_sent + COMPANY;
+        // Where COMMITs wait for the appliers, the commit point is on their way.
+        let flushed = self.context.grant.ack == AckWhen::Flushed;
+        let close = flushed && self.pace < COMPANY && now < self.frames_sent + COMPANY;
         let until = *self.hold.get_or_insert(if close { now + COMPANY } else { now });
         (now < until).then_some(until)
     }
@@ -264,7 +266,7 @@ impl Sender<'_> {
     }
 
     /// The next frames, from memory or disk, as far as the window of this member allows.
-    fn collect(&mut self, cursor: &mut Option<wal::Cursor>) -> Result<Vec<Frame>, Error> {
+    async fn collect(&mut self, cursor: &mut Option<wal::Cursor>) -> Result<Vec<Frame>, Error> {
         let mut frames = Vec::new();
         let mut bytes = 0;
         let end = self.context.window.end().borrow().map(|end| end.lsn);
@@ -277,7 +279,7 @@ impl Sender<'_> {
                     *cursor = None;
                     frame
                 }
-                None => match self.read(cursor, end)? {
+                None => match self.read(cursor, end).await? {
                     Some(frame) => frame,
                     None => break,
                 },
@@ -292,7 +294,8 @@ impl Sender<'_> {
         Ok(frames)
     }
 
-    fn read(
+    /// From the disk, on a thread that may wait for it: ACKs do not wait for a member that lags.
+    async fn read(
         &self,
         cursor: &mut Option<wal::Cursor>,
         end: Option<Lsn>,
@@ -301,13 +304,18 @@ impl Sender<'_> {
         let Some(up_to) = written.min(end).filter(|&up_to| up_to >= self.next) else {
             return Ok(None);
         };
-        if cursor.is_none() {
-            *cursor = Some(self.context.log.reader().cursor(self.next)?);
-        }
-        match cursor {
-            Some(cursor) => Ok(cursor.next_frame(up_to)?),
-            None => Ok(None),
-        }
+        let (reader, next, begun) = (self.context.log.reader().clone(), self.next, cursor.take());
+        let reading = tokio::task::spawn_blocking(move || -> Result<_, wal::Error> {
+            let mut cursor = match begun {
+                Some(cursor) => cursor,
+                None => reader.cursor(next)?,
+            };
+            let frame = cursor.next_frame(up_to)?;
+            Ok((cursor, frame))
+        });
+        let (read, frame) = reading.await.map_err(|_| log::Error::Stopped)??;
+        *cursor = Some(read);
+        Ok(frame)
     }
 
     async fn send(

@@ -29,7 +29,8 @@ pub struct Place {
     pub next: Option<Lsn>,
 }
 
-/// Finds the place in the present reign's records, searching from `hint` on where it is given.
+/// Finds the place in the present reign's records, searching from `hint` on, and no further back, where
+/// it is given.
 ///
 /// Gives `None` where the reign has nothing at or before it, or where it lies inside a transaction:
 /// then it is no place of this log.
@@ -40,6 +41,10 @@ pub fn place(reader: &LogReader, up_to: &UpTo, hint: Option<Lsn>) -> Result<Opti
     let (Some(first), Some(last)) = (reader.first_lsn(), reader.written()) else {
         return Ok(None);
     };
+    if matches!(up_to, UpTo::Lsn(lsn) if *lsn > last.lsn) {
+        // What it would name may be only a part of what is shown.
+        return Ok(None);
+    }
     let mut look = LOOK;
     loop {
         let from = Lsn::new(last.lsn.get().saturating_sub(look)).unwrap_or(first);
@@ -51,7 +56,7 @@ pub fn place(reader: &LogReader, up_to: &UpTo, hint: Option<Lsn>) -> Result<Opti
         {
             search.frame(&frame, last.epoch)?;
         }
-        if search.found.is_some() || search.torn || from == first {
+        if search.found.is_some() || search.torn || from == first || hint.is_some() {
             return Ok(search.done());
         }
         look = look.saturating_mul(4);
@@ -186,5 +191,26 @@ mod tests {
         for (up_to, expected) in table {
             assert_eq!(found(up_to.clone()), expected, "{up_to:?}");
         }
+    }
+
+    /// The records of a new reign hide those of the one before, also where the search was told to begin
+    /// among these; and a log that does not reach as far as is asked says nothing.
+    #[test]
+    fn a_log_that_has_gone_on_or_lags_has_no_place() {
+        use crate::log::tests::{End, frame};
+        let folder = tempfile::tempdir().unwrap();
+        let (cluster, incarnation) =
+            (wal::ClusterId::from_bytes([1; 16]), wal::Incarnation::from_bytes([2; 16]));
+        let folder = folder.path().join("log");
+        let options = wal::LogOptions::default();
+        let mut log = wal::Log::create(&folder, cluster, incarnation, options).unwrap();
+        let mut end = End { point: None, chain: log.chain() };
+        log.append(&frame(1, &mut end, 5)).unwrap();
+        let at = |lsn| UpTo::Lsn(Lsn::new(lsn).unwrap());
+        let found = |log: &wal::Log, lsn, hint| place(&log.reader(), &at(lsn), hint).unwrap();
+        assert_eq!(found(&log, 4, None).map(|place| place.lsn), Some(Lsn::FIRST));
+        assert_eq!(found(&log, 6, None), None);
+        log.append(&frame(2, &mut end, 2)).unwrap();
+        assert_eq!(found(&log, 4, Some(Lsn::FIRST)), None);
     }
 }

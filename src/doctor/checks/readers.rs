@@ -49,6 +49,15 @@ pub(in super::super) fn semi_sync(
         let wrong = Finding::new(topic, Verdict::Wrong, what).code(Code::UNPROTECTED_FOREIGN_ACK);
         return Some(wrong.by_hand(way_out).refusing());
     }
+    if now.clients > own {
+        // Or our own of a moment ago, which the server has not missed yet.
+        let what = "a semi-sync replica is attached, and the agent is not: its ACK releases every COMMIT \
+                    without the quorum";
+        return Some(Finding::new(topic, Verdict::Warning, what).by_hand(
+            "look again; if it stays, \
+            switch semi-sync off at that replica and restart its I/O thread",
+        ));
+    }
     Some(Finding::good(topic, "COMMIT waits, and nobody but us acknowledges"))
 }
 
