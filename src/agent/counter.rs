@@ -159,7 +159,7 @@ impl Counter {
 
     fn heard(&mut self, event: PeerEvent) -> Result<(), Error> {
         match event {
-            PeerEvent::Reported { voter, reported, .. } => self.tracker.report(voter, reported),
+            PeerEvent::Reported { voter, reported } => self.tracker.report(voter, reported),
             PeerEvent::Fenced { member, promised } => {
                 tracing::warn!(code = %Code::FENCED, peer = %member, epoch = %promised.epoch,
                     "fenced by a newer reign");

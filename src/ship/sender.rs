@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use wal::{Frame, LogPoint, Lsn, Timestamp};
+use wal::{Frame, LogPoint, Lsn};
 
 use super::message::{self, AppendHead, Ask, MESSAGE_BYTES, Report, Standing, kind};
 use super::{Error, Window, adopt};
@@ -45,8 +45,6 @@ pub enum PeerEvent {
         voter: Voter,
         /// How far.
         reported: Reported,
-        /// Timestamp of the last applied record.
-        applied_timestamp: Option<Timestamp>,
     },
     /// The member has promised another reign.
     Fenced {
@@ -377,8 +375,7 @@ impl Sender<'_> {
             }
         }
         let reported = Reported { flushed: report.flushed, applied: report.applied };
-        let applied_timestamp = report.applied_timestamp;
-        self.tell(PeerEvent::Reported { voter: voter.clone(), reported, applied_timestamp }).await;
+        self.tell(PeerEvent::Reported { voter: voter.clone(), reported }).await;
     }
 
     async fn tell(&self, event: PeerEvent) {

@@ -82,7 +82,8 @@ impl Stamper {
     }
 
     /// The number that the next record will get.
-    pub fn next(&self) -> Lsn {
+    #[cfg(test)]
+    fn next(&self) -> Lsn {
         self.next.plus(u64::from(self.builder.record_count()))
     }
 
