@@ -102,7 +102,7 @@ async fn written(play: &Playground, family: Family, case: &Case) -> Result<()> {
     let mut conn = session(&source, case).await?;
     for statement in case.sql {
         if *statement == "-- new session" {
-            conn.disconnect().await?;
+            ended(&source, conn).await?;
             conn = session(&source, case).await?;
         } else if *statement == "-- settle" {
             compare::caught_up(play).await?;
@@ -140,6 +140,20 @@ async fn session(source: &Server, case: &Case) -> Result<Conn> {
     let mut conn = sql::connect(source).await?;
     conn.query_drop(format!("USE {}", case.database())).await?;
     Ok(conn)
+}
+
+/// Ends a session and waits until the server has: only then do its prepared XA transactions belong
+/// to everybody.
+async fn ended(source: &Server, conn: Conn) -> Result<()> {
+    let id = conn.id();
+    conn.disconnect().await?;
+    let query = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id}");
+    wait::until("the server ends a session", SOON, async || {
+        let there: Vec<u64> = sql::rows(source, &query).await?;
+        ensure!(there == [0], "session {id} is still there");
+        Ok(())
+    })
+    .await
 }
 
 async fn statement_of(conn: &mut Conn, statement: &str) -> Result<()> {
