@@ -14,8 +14,13 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Tells the coordinator until it has noted it: commits do not wait for that, and go on also where it
-/// does not understand, as one of another version may not; that is an alarm until it does.
-pub(super) async fn persist<F>(shared: &Shared, mut tell: impl FnMut() -> F) -> Result<(), Error>
+/// does not understand, as one of another version may not; that is an alarm of `topic`, which is this
+/// duty's alone, until it does.
+pub(super) async fn persist<F>(
+    shared: &Shared,
+    topic: Topic,
+    mut tell: impl FnMut() -> F,
+) -> Result<(), Error>
 where
     F: Future<Output = Result<(), report::Error>>,
 {
@@ -23,7 +28,7 @@ where
     loop {
         let error = match tell().await {
             Ok(()) => {
-                shared.alarm(Topic::Coordinator, None);
+                shared.alarm(topic, None);
                 return Ok(());
             }
             Err(error) => error,
@@ -34,7 +39,7 @@ where
             }
             ErrorClass::Fatal => {
                 let alarm = Coded::new(error.code(), causes(&error));
-                shared.alarm(Topic::Coordinator, Some(alarm));
+                shared.alarm(topic, Some(alarm));
             }
             ErrorClass::Retry | ErrorClass::Reconnect => {
                 tracing::debug!(error = causes(&error), "the coordinator does not answer");

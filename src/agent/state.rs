@@ -16,6 +16,9 @@ use crate::explain::{Code, Coded};
 use crate::report::{Mark, MemberRole, Protection, Report};
 use crate::ship::serve::AppliedPoint;
 
+/// The phase of a member that has not been told its role.
+const UNDECIDED: &str = "waiting for the coordinator";
+
 /// Why something needs a person, by topic: a topic has one alarm at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,22 +33,35 @@ pub(super) enum Topic {
     Quorum,
     /// No timestamps.
     Timestamps,
-    /// The coordinator does not take note of what must be noted.
-    Coordinator,
+    /// The coordinator does not take note that the epoch is complete.
+    Completion,
+    /// The coordinator does not take note that a change of members is committed.
+    Change,
     /// The applier has stopped.
     Applier,
 }
 
 impl Topic {
     /// All, for metrics.
-    pub const ALL: [Topic; 7] = [
+    pub const ALL: [Topic; 8] = [
         Topic::Protection,
         Topic::Source,
         Topic::Binlog,
         Topic::Quorum,
-        Topic::Coordinator,
+        Topic::Completion,
+        Topic::Change,
         Topic::Timestamps,
         Topic::Applier,
+    ];
+
+    /// Who raises them, and would clear them, lives no longer than a reign.
+    const OF_A_REIGN: [Topic; 6] = [
+        Topic::Protection,
+        Topic::Binlog,
+        Topic::Quorum,
+        Topic::Completion,
+        Topic::Change,
+        Topic::Timestamps,
     ];
 
     /// As in `/v1/status`.
@@ -55,7 +71,8 @@ impl Topic {
             Topic::Source => "source",
             Topic::Binlog => "binlog",
             Topic::Quorum => "quorum",
-            Topic::Coordinator => "coordinator",
+            Topic::Completion => "completion",
+            Topic::Change => "change",
             Topic::Timestamps => "timestamps",
             Topic::Applier => "applier",
         }
@@ -154,7 +171,7 @@ impl Shared {
         let state = watch::Sender::new(AgentState {
             name: config.name.clone(),
             role,
-            phase: "waiting for the coordinator".to_owned(),
+            phase: UNDECIDED.to_owned(),
             alarms: BTreeMap::new(),
             waiting_for: Vec::new(),
             peers: BTreeMap::new(),
@@ -201,6 +218,30 @@ impl Shared {
     /// Changes what is known of the source's protection.
     pub fn protect(&self, change: impl FnOnce(&mut Shield)) {
         self.change(|state| change(&mut state.shield));
+    }
+
+    /// Takes back what the tasks of a reign have told: they have ended.
+    pub fn reign_over(&self) {
+        self.let_go().released = None;
+        for topic in Topic::OF_A_REIGN {
+            self.alarm(topic, None);
+        }
+        self.change(|state| {
+            state.serving = false;
+            state.shield = Shield::default();
+            state.waiting_for.clear();
+            state.peers.clear();
+        });
+    }
+
+    /// Takes back all that a role has told: its tasks have ended, and the next one begins with nothing.
+    pub fn role_over(&self) {
+        self.reign_over();
+        *self.let_go() = LetGo::default();
+        for topic in Topic::ALL {
+            self.alarm(topic, None);
+        }
+        self.phase(MemberRole::Replica, UNDECIDED);
     }
 
     /// Raises or clears the alarm of a topic; said in the log once, at each change.

@@ -89,6 +89,12 @@ impl Verifications {
         }
     }
 
+    /// Ends whatever is under way: what is held belongs to a role that is over.
+    pub fn end_all(&self, hold: &Hold) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        hold.release();
+    }
+
     /// When the lease of `id` ends; `None` once it is gone.
     fn until(&self, id: &str) -> Option<Instant> {
         let active = self.0.lock().unwrap_or_else(PoisonError::into_inner);
