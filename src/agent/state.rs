@@ -168,8 +168,18 @@ impl Shared {
             None => MemberRole::Witness,
             Some(_) => MemberRole::Replica,
         };
+        Shared::of_member(config.name.clone(), role)
+    }
+
+    /// Of a member with a server, for tests.
+    #[cfg(test)]
+    pub fn of(name: &str) -> Shared {
+        Shared::of_member(MemberName::new(name).unwrap(), MemberRole::Replica)
+    }
+
+    fn of_member(name: MemberName, role: MemberRole) -> Shared {
         let state = watch::Sender::new(AgentState {
-            name: config.name.clone(),
+            name,
             role,
             phase: UNDECIDED.to_owned(),
             alarms: BTreeMap::new(),
