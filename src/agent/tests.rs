@@ -145,3 +145,24 @@ async fn what_a_reign_has_told_is_gone_while_none_follows() {
     assert_eq!(shared.let_go().released, None, "no tokens");
     assert!(shared.let_go().acknowledged.is_some(), "the same server's, of the same role");
 }
+
+/// The log's thread waits for its disk, or is kept busy: whoever knocks meanwhile is answered, and takes
+/// nothing from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_proves_itself_while_the_log_is_busy() {
+    let member = member();
+    let identity = member.parts.identity.clone();
+    let listener = crate::wire::Listener::bind("127.0.0.1:0", identity.clone()).await.unwrap();
+    let address = listener.local_addr().to_string();
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(member::serve(listener, member.parts.clone(), stop.clone()));
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let busy = member.parts.log.runtime().spawn(async move { held.recv().is_err() });
+    let within = std::time::Duration::from_secs(4);
+    let met = crate::wire::connect(&address, &identity, PeerRole::Member, within).await;
+    drop(go_on);
+    assert!(busy.await.unwrap());
+    assert_eq!(met.unwrap().peer().name, "s1");
+    stop.cancel();
+    serving.await.unwrap();
+}
