@@ -360,3 +360,31 @@ fn report(parts: &Parts) -> Report {
         reasons: reasons.unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Somebody else may have attached meanwhile: only a look of the guard at this very attachment says
+    /// that COMMITs depend on the quorum alone.
+    #[test]
+    fn an_attached_source_is_protected_only_once_the_guard_has_looked() {
+        let shared = Shared::of("s1");
+        assert_eq!(shared.now().protection(), None, "a replica takes no writes");
+        shared.phase(MemberRole::Source, "shipping");
+        let foreign = Coded::new(Code::UNPROTECTED_OFF, "semi-sync is off");
+        for (attached, looked, reasons, expected) in [
+            (false, false, vec![], Some(Code::UNPROTECTED_UNKNOWN)),
+            (false, true, vec![], Some(Code::UNPROTECTED_UNKNOWN)),
+            (true, false, vec![], Some(Code::UNPROTECTED_UNKNOWN)),
+            (true, true, vec![foreign.clone()], Some(foreign.code)),
+            (true, true, vec![], None),
+        ] {
+            shared.protect(|shield| *shield = Shield { attached, looked, reasons });
+            let (protection, reasons) = shared.now().protection().unwrap();
+            let first = reasons.first().map(|reason| reason.code);
+            assert_eq!(first, expected, "attached {attached}, looked {looked}");
+            assert_eq!(protection == Protection::Protected, expected.is_none());
+        }
+    }
+}
