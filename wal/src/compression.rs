@@ -149,7 +149,8 @@ impl Compressor {
             Codec::Lz4 => self.lz4(raw),
             Codec::Zstd => self.zstd(raw),
         };
-        match length.filter(|&length| length < raw.len()).and_then(|length| self.out.get(..length)) {
+        match length.filter(|&length| length < raw.len()).and_then(|length| self.out.get(..length))
+        {
             Some(body) => (codec, body),
             None => (Codec::Stored, raw),
         }

@@ -10,8 +10,8 @@ use crate::recover::{self, Checker, Scan};
 use crate::segment::{Before, FIRST_VERSION, SegmentHeader, allocate};
 use crate::view::{Segment, Shared, View};
 use crate::{
-    ClusterId, Epoch, Error, Frame, FrameHeader, Incarnation, LogPoint, LogReader, Lsn, SourceContext,
-    Timestamp, disk,
+    ClusterId, Epoch, Error, Frame, FrameHeader, Incarnation, LogPoint, LogReader, Lsn,
+    SourceContext, Timestamp, disk,
 };
 
 /// How a log is kept.

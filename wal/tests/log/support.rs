@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use wal::{
-    BinlogPosition, Body, ClusterId, Codec, Epoch, EpochStart, Error, Frame, FrameBuilder, FrameHeader,
-    Gtid, Incarnation, Log, LogOptions, Lsn, Record, Timestamp, Transaction, TransactionClass,
+    BinlogPosition, Body, ClusterId, Codec, Epoch, EpochStart, Error, Frame, FrameBuilder,
+    FrameHeader, Gtid, Incarnation, Log, LogOptions, Lsn, Record, Timestamp, Transaction,
+    TransactionClass,
 };
 
 pub const CLUSTER: ClusterId = ClusterId::from_bytes([7; 16]);
