@@ -5,7 +5,7 @@ use wal::{BinlogPosition, ClusterId, Epoch, Lsn, Timestamp};
 
 use super::state::{Released, Topic};
 use super::*;
-use crate::cluster::{AckWhen, MemberName};
+use crate::cluster::{AckWhen, LogFormat, MemberName};
 use crate::config::Config;
 use crate::explain::{Code, Coded};
 use crate::report::Protection;
@@ -76,6 +76,7 @@ fn led_by(source: &str) -> Option<View> {
         members: Vec::new(),
         config: Vec::new(),
         ack: AckWhen::Flushed,
+        log_format: LogFormat::FIRST,
     })
 }
 
