@@ -96,6 +96,12 @@ impl Exporter {
         Ok(Exporter(builder.install_recorder()?))
     }
 
+    /// One that is not the process's, for tests.
+    #[cfg(test)]
+    pub fn apart() -> Exporter {
+        Exporter(PrometheusBuilder::new().build_recorder().handle())
+    }
+
     /// The Prometheus text format.
     pub fn render(&self) -> String {
         // Without a listener of its own the exporter tidies up only when asked.

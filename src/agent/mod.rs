@@ -28,6 +28,8 @@ mod resume;
 mod source;
 mod state;
 mod tailing;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod verification;
 mod verify_http;
@@ -77,6 +79,14 @@ struct Parts {
 }
 
 impl Parts {
+    /// Nothing that a role has told or held outlives it: as source, this member would hand out tokens
+    /// for what a successor has never released; as replica, an alarm would stay that nobody clears.
+    fn role_over(&self) {
+        self.verifications.end_all(&self.hold);
+        self.shared.role_over();
+        self.applied.set(None);
+    }
+
     /// This agent's name to its server as a replica: no two log folders have the same.
     fn replica_uuid(&self) -> String {
         let hex = self.log.incarnation().to_string();
@@ -190,7 +200,9 @@ async fn play_role(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
             ended = &mut playing => return ended.unwrap_or(Err(Error::RoleTask)),
         }
         term.cancel();
+        // With its thread every task of it has ended: nobody tells anything of it any more.
         playing.await.unwrap_or(Err(Error::RoleTask))?;
+        parts.role_over();
         if stop.is_cancelled() {
             return Ok(());
         }

@@ -40,7 +40,6 @@ pub(super) async fn run(
         }
     }
     feeding.abort();
-    parts.shared.change(|state| state.serving = false);
     Ok(())
 }
 

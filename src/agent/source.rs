@@ -11,7 +11,7 @@ use wal::{BinlogPosition, Body, EpochStart, SourceContext, Transaction};
 use super::guard::Guard;
 use super::reign::{self, Begun};
 use super::resume::resume;
-use super::state::{Shield, Topic};
+use super::state::Topic;
 use super::tailing::Reader;
 use super::{Error, Parts};
 use crate::backoff::Backoff;
@@ -79,10 +79,7 @@ pub(super) async fn run(
                 parts.shared.alarm(Topic::Source, Some(alarm));
             }
         }
-        parts.shared.change(|state| {
-            state.serving = false;
-            state.shield = Shield::default();
-        });
+        parts.shared.reign_over();
         if matches!(error, Error::Stamp(_) | Error::Timestamp(_)) {
             // A timestamp server came with a state that is not its own, and this client would refuse
             // the right one as a change.

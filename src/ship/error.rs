@@ -31,6 +31,16 @@ pub enum Error {
         /// How long.
         seconds: u64,
     },
+    /// The other side sends, but so slowly that an adoption would never end.
+    #[error("member {member} gave only {bytes} bytes of its log in {seconds} s")]
+    Slow {
+        /// Which.
+        member: MemberName,
+        /// What arrived.
+        bytes: usize,
+        /// In which time of waiting for it.
+        seconds: u64,
+    },
     /// The member answered under another name than its address was given for.
     #[error("the member at {member}'s address calls itself {answered:?}")]
     WrongMember {
@@ -91,7 +101,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Wire { source, .. } => source.code(),
-            Error::Closed { .. } | Error::Silent { .. } => Code::MEMBER_SILENT,
+            Error::Closed { .. } | Error::Silent { .. } | Error::Slow { .. } => Code::MEMBER_SILENT,
             Error::WrongMember { .. } => Code::MEMBER_NAME,
             Error::BadMessage { .. } => Code::MEMBER_MESSAGE,
             Error::Fenced { .. } => Code::FENCED,
