@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use crate::recover;
 use crate::view::{Segment, Shared, View};
-use crate::{Body, ClusterId, Cursor, Epoch, Error, Frame, Incarnation, LogPoint, Lsn, Record};
+use crate::{
+    Body, ClusterId, Cursor, Disk, Epoch, Error, Frame, Incarnation, LogPoint, Lsn, Record,
+};
 
 /// Reads a log. Cheap to clone; any thread.
 #[derive(Debug, Clone)]
@@ -44,8 +46,17 @@ impl LogReader {
     /// # Errors
     /// [`Error::NotALog`]; [`Error::Damaged`] in segment headers.
     pub fn open(dir: &Path) -> Result<LogReader, Error> {
-        let (identity, view) = recover::beside_writer(dir, || recover::read_only(dir))?;
-        Ok(LogReader { shared: Shared::new(dir.to_owned(), identity, view) })
+        LogReader::open_on(&Disk::system(), dir)
+    }
+
+    /// As [`LogReader::open`], on another disk than the system's.
+    ///
+    /// # Errors
+    /// Those of [`LogReader::open`].
+    pub fn open_on(disk: &Disk, dir: &Path) -> Result<LogReader, Error> {
+        let looked = recover::beside_writer(disk, dir, || recover::read_only(disk, dir));
+        let (identity, view) = looked?;
+        Ok(LogReader { shared: Shared::new(disk.clone(), dir.to_owned(), identity, view) })
     }
 
     /// The cluster that this log belongs to.
