@@ -157,6 +157,9 @@ async fn answer(incoming: crate::wire::Incoming, parts: Parts) {
         }
     };
     if let Err(error) = ended {
+        if error.code() == Code::LOG_DAMAGED {
+            parts.shared.damage_met();
+        }
         tracing::info!(error = %causes(&error), "a member's connection ended");
     }
 }

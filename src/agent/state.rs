@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wal::{BinlogPosition, Epoch, Lsn, Timestamp};
 
@@ -34,11 +34,13 @@ pub(super) enum Topic {
     Coordinator,
     /// The applier has stopped.
     Applier,
+    /// The log is damaged, and being mended.
+    Log,
 }
 
 impl Topic {
     /// All, for metrics.
-    pub const ALL: [Topic; 7] = [
+    pub const ALL: [Topic; 8] = [
         Topic::Protection,
         Topic::Source,
         Topic::Binlog,
@@ -46,6 +48,7 @@ impl Topic {
         Topic::Coordinator,
         Topic::Timestamps,
         Topic::Applier,
+        Topic::Log,
     ];
 
     /// As in `/v1/status`.
@@ -58,6 +61,7 @@ impl Topic {
             Topic::Coordinator => "coordinator",
             Topic::Timestamps => "timestamps",
             Topic::Applier => "applier",
+            Topic::Log => "log",
         }
     }
 }
@@ -143,6 +147,7 @@ fn as_text<S: Serializer>(position: &Option<BinlogPosition>, to: S) -> Result<S:
 pub(super) struct Shared {
     state: watch::Sender<AgentState>,
     let_go: Arc<Mutex<LetGo>>,
+    damage: Arc<Notify>,
 }
 
 impl Shared {
@@ -161,7 +166,7 @@ impl Shared {
             serving: false,
             shield: Shield::default(),
         });
-        Shared { state, let_go: Arc::default() }
+        Shared { state, let_go: Arc::default(), damage: Arc::default() }
     }
 
     pub fn watch(&self) -> watch::Receiver<AgentState> {
@@ -176,6 +181,16 @@ impl Shared {
     pub fn let_go(&self) -> MutexGuard<'_, LetGo> {
         // No code that can panic runs under the lock.
         self.let_go.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody met damage in the log.
+    pub fn damage_met(&self) {
+        self.damage.notify_one();
+    }
+
+    /// Waits for that; for one listener.
+    pub async fn damage(&self) {
+        self.damage.notified().await;
     }
 
     /// Changes the state; nobody is woken where nothing changed.

@@ -87,7 +87,7 @@ async fn receive(
 }
 
 /// The next message, however long it takes, as long as bytes of it keep coming.
-async fn next(from: &mut Receiver, name: &MemberName) -> Result<Message, Error> {
+pub(super) async fn next(from: &mut Receiver, name: &MemberName) -> Result<Message, Error> {
     loop {
         let received = from.received();
         match timeout(SILENCE, from.next()).await {

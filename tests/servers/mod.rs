@@ -13,6 +13,7 @@ mod kills;
 mod path;
 mod playground;
 mod refusals;
+mod repair;
 mod replica_binlog;
 mod resume;
 mod rotation;

@@ -262,7 +262,7 @@ impl Log {
 
     /// Gives the segment being written its final length, durably. Returns base and length of the
     /// segment in front of the one to come.
-    fn seal(&mut self) -> Result<(Option<Lsn>, u64), Error> {
+    pub(crate) fn seal(&mut self) -> Result<(Option<Lsn>, u64), Error> {
         let Some(live) = self.live.as_mut() else {
             let view = self.shared.read();
             let newest = view.segments.last();

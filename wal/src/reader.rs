@@ -174,6 +174,28 @@ impl LogReader {
         look(&self.shared.read())
     }
 
+    /// Reads a sealed segment from end to end, as it lies on the disk now: header, every checksum and
+    /// record, and that it leads to the next one. Nothing where it was cut off meanwhile, or grows.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] names the place; those of the system.
+    pub fn check(&self, base: Lsn) -> Result<(), Error> {
+        let found = |view: &View| {
+            let index = view.segments.iter().position(|one| one.header.base == base)?;
+            let next = view.segments.get(index + 1).cloned();
+            Some((view.generation, view.segments.get(index)?.clone(), next))
+        };
+        let Some((generation, segment, next)) = self.view(found) else { return Ok(()) };
+        if !segment.sealed {
+            return Ok(());
+        }
+        let checked = recover::check(&self.shared.disk, &segment, next.as_ref());
+        let there = self.view(|view| {
+            view.generation == generation && view.segments.iter().any(|one| one.header.base == base)
+        });
+        if there { checked } else { Ok(()) }
+    }
+
     /// The segments, oldest first.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let view = self.shared.read();

@@ -298,6 +298,22 @@ pub(crate) fn read_to_end(segment: &Segment, scan: &Scan) -> Result<(), Error> {
     }
 }
 
+/// Reads a sealed segment of the view from the disk, header and all.
+pub(crate) fn check(disk: &Disk, segment: &Segment, next: Option<&Segment>) -> Result<(), Error> {
+    let file = disk.open(&segment.path)?;
+    let bytes = file.length()?;
+    if bytes > segment.end {
+        return Err(Error::damaged(&segment.path, segment.end, Fault::Trailing(bytes - segment.end)));
+    }
+    if SegmentHeader::read(&file)? != segment.header {
+        let other = Fault::Field("segment header: it is another one than at the opening");
+        return Err(Error::damaged(&segment.path, 0, other));
+    }
+    let scan = scan(disk, segment, None)?;
+    read_to_end(segment, &scan)?;
+    next.map_or(Ok(()), |next| joins(&scan.link, next))
+}
+
 /// Is `segment` the continuation of what ends `behind`?
 pub(crate) fn joins(behind: &Link, segment: &Segment) -> Result<(), Error> {
     let before = Link::before(&segment.header);

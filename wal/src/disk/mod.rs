@@ -108,7 +108,12 @@ impl Disk {
         self.open_as(path, Open::OrCreate, "open")
     }
 
-    /// All of a small file; `None` where there is none.
+    /// To read and write, empty.
+    pub(crate) fn create(&self, path: &Path) -> Result<File, Error> {
+        self.open_as(path, Open::Anew, "create")
+    }
+
+    /// All of a file; `None` where there is none.
     ///
     /// # Errors
     /// Those of the system.
@@ -226,7 +231,7 @@ impl Disk {
         fill: impl FnOnce(&File) -> Result<(), Error>,
     ) -> Result<File, Error> {
         let temporary = temporary(path);
-        let file = self.open_as(&temporary, Open::Anew, "create")?;
+        let file = self.create(&temporary)?;
         match fill(&file).and_then(|()| file.sync_all()) {
             Ok(()) => Ok(file),
             Err(error) => {
