@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::support::ledger::Ledger;
 use crate::support::playground::PLIMSOLL;
-use crate::support::{Context, Family, Playground, Result, Signal, compare, ensure, http, run, wait};
+use crate::support::{
+    Context, Family, Playground, Result, Signal, compare, ensure, http, run, wait,
+};
 
 const SOON: Duration = Duration::from_secs(30);
 

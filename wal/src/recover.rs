@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use crate::compression::{Codec, expand_into, shrink};
+use crate::compression::{Codec, shrink};
 use crate::context::Trace;
 use crate::disk::Disk;
 use crate::folder::{self, Flushed};
@@ -109,7 +109,7 @@ pub(crate) fn scan(disk: &Disk, segment: &Segment, up_to: Option<Lsn>) -> Result
                 break;
             }
         };
-        let linked = scan.link.check_in(header.epoch, frame.header());
+        let linked = scan.link.check_in(header.takes(), frame.header());
         match linked.and_then(|()| content.trace(&frame)) {
             Ok(trace) => trace.apply(frame.header().first_lsn, &mut scan.context),
             Err(fault) => {
@@ -142,8 +142,8 @@ impl Checker {
         let stored = frame.stored_body();
         let raw = match header.codec {
             Codec::Stored => &stored[..],
-            Codec::Lz4 => {
-                expand_into(&stored, header.raw_len, &mut self.raw)?;
+            codec @ (Codec::Lz4 | Codec::Zstd) => {
+                codec.expand_into(&stored, header.raw_len, &mut self.raw)?;
                 &self.raw
             }
         };
@@ -303,7 +303,11 @@ pub(crate) fn check(disk: &Disk, segment: &Segment, next: Option<&Segment>) -> R
     let file = disk.open(&segment.path)?;
     let bytes = file.length()?;
     if bytes > segment.end {
-        return Err(Error::damaged(&segment.path, segment.end, Fault::Trailing(bytes - segment.end)));
+        return Err(Error::damaged(
+            &segment.path,
+            segment.end,
+            Fault::Trailing(bytes - segment.end),
+        ));
     }
     if SegmentHeader::read(&file)? != segment.header {
         let other = Fault::Field("segment header: it is another one than at the opening");

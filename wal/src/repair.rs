@@ -15,7 +15,7 @@ use crate::folder::{self, Flushed};
 use crate::link::Link;
 use crate::log::empty_link;
 use crate::recover::{self, Checker, Scan};
-use crate::segment::{Before, SegmentHeader};
+use crate::segment::{Before, FIRST_VERSION, SegmentHeader};
 use crate::view::Segment;
 use crate::{ClusterId, Epoch, Error, Fault, Frame, FrameHeader, Log, Lsn, SourceContext};
 
@@ -25,6 +25,8 @@ pub struct Damage {
     disk: Disk,
     path: PathBuf,
     header: SegmentHeader,
+    /// The header was lost, and is made from what is before and behind.
+    rebuilt: bool,
     goal: Goal,
 }
 
@@ -57,13 +59,11 @@ impl Damage {
     /// # Errors
     /// [`Error::Full`]; others of the system.
     pub fn begin(self) -> Result<Repair, Error> {
-        let mut header = self.header.clone();
-        let bytes = header.encode();
-        let file = self.disk.create(&disk::temporary(&self.path.with_extension("repair")))?;
-        file.write_at(&bytes, 0)?;
-        let link = Link::before(&header);
-        let end = header.len;
-        Ok(Repair { damage: self, file, link, end, checker: Checker::default() })
+        let mut damage = self;
+        damage.header.encode();
+        let file = damage.disk.create(&disk::temporary(&damage.path.with_extension("repair")))?;
+        let (link, end) = (Link::before(&damage.header), damage.header.len);
+        Ok(Repair { damage, file, link, end, checker: Checker::default() })
     }
 }
 
@@ -84,7 +84,12 @@ impl Repair {
     /// history, or is damaged itself. [`Error::Full`]; others of the system.
     pub fn take(&mut self, frame: &Frame) -> Result<(), Error> {
         let header = frame.header();
-        self.link.check_in(self.damage.header.epoch, header).map_err(Error::Refused)?;
+        let segment = &mut self.damage.header;
+        if self.damage.rebuilt && self.end == segment.len {
+            // As the log chose it: the frame that begins a segment needs it, or the one before had it.
+            segment.version = segment.version.max(header.codec.version());
+        }
+        self.link.check_in(segment.takes(), header).map_err(Error::Refused)?;
         self.checker.trace(frame).map_err(Error::BadFrame)?;
         let end = self.end + header.frame_len();
         if let Goal::Sealed { bytes, .. } = self.damage.goal
@@ -103,7 +108,7 @@ impl Repair {
     /// # Errors
     /// [`Error::Refused`]: they do not lead to where they must; [`Error::Full`]; [`Error::Sync`].
     pub fn finish(self) -> Result<Mended, Error> {
-        let Repair { damage, file, link, end, .. } = self;
+        let Repair { mut damage, file, link, end, .. } = self;
         match damage.goal {
             Goal::Sealed { bytes, .. } if end < bytes => {
                 return Err(Error::Refused(Fault::Short { expected: bytes, found: end }));
@@ -122,6 +127,7 @@ impl Repair {
                 Err(error) => return Err(error),
             },
         }
+        file.write_at(&damage.header.encode(), 0)?;
         file.sync_all()?;
         Ok(Mended { path: damage.path, header: damage.header, file, end })
     }
@@ -157,11 +163,13 @@ impl Log {
         }
         let view = self.shared.read();
         let Some(found) = view.segments.get(index) else { return Ok(None) };
-        let link = view.segments.get(index + 1).map_or(self.link, |next| Link::before(&next.header));
+        let link =
+            view.segments.get(index + 1).map_or(self.link, |next| Link::before(&next.header));
         Ok(Some(Damage {
             disk: self.shared.disk.clone(),
             path: found.path.clone(),
             header: found.header.clone(),
+            rebuilt: false,
             goal: Goal::Sealed { bytes: found.end, link },
         }))
     }
@@ -198,6 +206,7 @@ pub struct Mender {
 
 /// The end of a sound segment.
 struct Behind {
+    version: u16,
     base: Lsn,
     end: u64,
     link: Link,
@@ -324,7 +333,7 @@ impl Mender {
             None => recover::judge(&self.disk, &segment, &scan, flushed).map(drop)?,
         }
         let Scan { link, context, end, .. } = scan;
-        Ok(Behind { base: one.base, end, link, context })
+        Ok(Behind { version: segment.header.version, base: one.base, end, link, context })
     }
 
     /// What would mend it; `None` where nothing can.
@@ -340,7 +349,9 @@ impl Mender {
             behind.is_none_or(|behind| Link::before(header) == behind.link)
         };
         let epoch = after.and_then(|after| after?.before.epoch);
-        let header = match one.header.as_ref().ok().filter(follows) {
+        let own = one.header.as_ref().ok().filter(follows);
+        let rebuilt = own.is_none();
+        let header = match own {
             Some(header) => Some(header.clone()),
             None => epoch.and_then(|epoch| self.header_behind(one.base, epoch, behind)),
         };
@@ -353,7 +364,7 @@ impl Mender {
             }
         };
         let (disk, path) = (self.disk.clone(), one.path.clone());
-        Ok(goal.map(|goal| Damage { disk, path, header, goal }))
+        Ok(goal.map(|goal| Damage { disk, path, header, rebuilt, goal }))
     }
 
     /// The header of the segment that starts at `base`, as it was written once.
@@ -364,9 +375,7 @@ impl Mender {
         behind: Option<&Behind>,
     ) -> Option<SegmentHeader> {
         let (link, context, before) = match behind {
-            Some(behind) => {
-                (behind.link, behind.context.clone(), (Some(behind.base), behind.end))
-            }
+            Some(behind) => (behind.link, behind.context.clone(), (Some(behind.base), behind.end)),
             None if base == Lsn::FIRST => (empty_link(self.cluster), None, (None, 0)),
             None => return None,
         };
@@ -377,9 +386,10 @@ impl Mender {
             base: before.0,
             bytes: before.1,
         };
+        let version = behind.map_or(FIRST_VERSION, |behind| behind.version);
         let cluster = self.cluster;
-        (link.next() == base)
-            .then_some(SegmentHeader { cluster, epoch, base, before, context, len: 0 })
+        let header = SegmentHeader { version, cluster, epoch, base, before, context, len: 0 };
+        (link.next() == base).then_some(header)
     }
 
     /// The segment in front of `one` of which the file is lost.
@@ -388,7 +398,8 @@ impl Mender {
         let base = after.before.base.filter(|&base| Some(base) == behind.map(Behind::next))?;
         let header = self.header_behind(base, after.before.epoch?, behind)?;
         let path = self.dir.join(SegmentHeader::file_name(base));
-        (base < one.base).then(|| Damage { disk: self.disk.clone(), path, header, goal: sealed(after) })
+        let (disk, goal) = (self.disk.clone(), sealed(after));
+        (base < one.base).then_some(Damage { disk, path, header, rebuilt: true, goal })
     }
 
     /// The last record of the newest segment that is known to have been flushed, or that stands

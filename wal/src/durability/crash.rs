@@ -86,6 +86,10 @@ fn a_last_write_torn_at_every_byte_is_found_out() {
                 (Fate::First(count), Fate::Lost),
                 (Fate::Behind(count), Fate::Kept),
             ] {
+                // Of the other two every fifth byte: they differ from the first in the rest only.
+                if (others != Fate::Kept || torn != Fate::First(count)) && count % 5 != 0 {
+                    continue;
+                }
                 let fate = |step| if step == last { torn.clone() } else { others.clone() };
                 let what = || format!("step {steps}, the last {torn:?}, the others {others:?}");
                 check(platter.crashed(fate), history.at(steps), &what);

@@ -3,11 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wal::{Body, Damage, Error, Fault, Log, LogReader, Lsn, Mended, Mender, verify};
+use wal::{
+    Body, Codec, Damage, Error, Fault, Frame, FrameBuilder, Log, LogReader, Lsn, Mended, Mender,
+    verify,
+};
 
 use crate::support::*;
 
-/// Two members with the same log of several segments and two epochs, all flushed.
+/// Two members with the same log of several segments, two epochs and both versions, all flushed.
 fn twins() -> (Folder, Folder) {
     let (one, other) = (Folder::fast(), Folder::fast());
     for folder in [&one, &other] {
@@ -16,9 +19,22 @@ fn twins() -> (Folder, Folder) {
         for number in 40..60 {
             append(&mut log, epoch(2), &[Body::Transaction(transaction(number, 250))]);
         }
+        for number in 60..80 {
+            log.append(&in_bulk(&log, number)).unwrap();
+        }
         log.sync().unwrap();
     }
     (one, other)
+}
+
+/// The next frame, in a codec that only version 2 has.
+fn in_bulk(log: &Log, number: u64) -> Frame {
+    let mut builder = FrameBuilder::new();
+    builder.set_codec(Codec::Zstd);
+    let floor = log.last_timestamp().unwrap().counter();
+    let body = Body::Transaction(transaction(number, 3000));
+    builder.push(timestamp(floor + 1), &body).unwrap();
+    builder.seal(epoch(2), log.tail().unwrap().lsn.next(), log.chain()).unwrap()
 }
 
 fn write_anew(damage: Damage, from: &LogReader) -> Result<Mended, Error> {
@@ -170,7 +186,7 @@ fn a_writer_mends_beside_its_appends() {
     drop(log);
     verify(&one.path).unwrap();
     assert_eq!(records, read_all(&one.open()));
-    assert_eq!(records[..52], read_all(&other.open())[..]);
+    assert_eq!(records[..72], read_all(&other.open())[..]);
 }
 
 #[test]
