@@ -75,7 +75,7 @@ enum Request {
     Standing(oneshot::Sender<Standing>),
     Cut(Shipper, Option<LogPoint>, oneshot::Sender<Result<(), Refusal>>),
     Damage(String, oneshot::Sender<Option<Damage>>),
-    Mend(Mended, oneshot::Sender<bool>),
+    Mend(Box<Mended>, oneshot::Sender<bool>),
 }
 
 /// The way to the log's thread; cheap to clone.
@@ -142,7 +142,7 @@ impl LogHandle {
     /// # Errors
     /// [`Error::Stopped`].
     pub async fn mend(&self, mended: Mended) -> Result<bool, Error> {
-        self.ask(|reply| Request::Mend(mended, reply)).await
+        self.ask(|reply| Request::Mend(Box::new(mended), reply)).await
     }
 
     async fn ask<T>(
@@ -292,7 +292,7 @@ impl LogService {
                 let _ = reply.send(self.log.damage(&segment)?);
             }
             Request::Mend(mended, reply) => {
-                let _ = reply.send(self.log.publish(mended)?);
+                let _ = reply.send(self.log.publish(*mended)?);
             }
         }
         Ok(())

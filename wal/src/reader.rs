@@ -174,8 +174,8 @@ impl LogReader {
         look(&self.shared.read())
     }
 
-    /// Reads a sealed segment from end to end, as it lies on the disk now: header, every checksum and
-    /// record, and that it leads to the next one. Nothing where it was cut off meanwhile, or grows.
+    /// Reads a segment from end to end, as it lies on the disk now: header, every checksum and record,
+    /// and that it leads to the next one. Nothing where it is empty, or was cut off meanwhile.
     ///
     /// # Errors
     /// [`Error::Damaged`] names the place; those of the system.
@@ -186,12 +186,13 @@ impl LogReader {
             Some((view.generation, view.segments.get(index)?.clone(), next))
         };
         let Some((generation, segment, next)) = self.view(found) else { return Ok(()) };
-        if !segment.sealed {
+        if segment.end == segment.header.len {
             return Ok(());
         }
         let checked = recover::check(&self.shared.disk, &segment, next.as_ref());
         let there = self.view(|view| {
-            view.generation == generation && view.segments.iter().any(|one| one.header.base == base)
+            let same = view.segments.iter().any(|one| one.header == segment.header);
+            same && view.generation == generation
         });
         if there { checked } else { Ok(()) }
     }

@@ -298,11 +298,11 @@ pub(crate) fn read_to_end(segment: &Segment, scan: &Scan) -> Result<(), Error> {
     }
 }
 
-/// Reads a sealed segment of the view from the disk, header and all.
+/// Reads a segment of the view from the disk, header and all.
 pub(crate) fn check(disk: &Disk, segment: &Segment, next: Option<&Segment>) -> Result<(), Error> {
     let file = disk.open(&segment.path)?;
     let bytes = file.length()?;
-    if bytes > segment.end {
+    if segment.sealed && bytes > segment.end {
         return Err(Error::damaged(
             &segment.path,
             segment.end,
