@@ -6,6 +6,7 @@ mod appliers;
 mod connections;
 mod coverage;
 mod doctor;
+mod full;
 mod hostile;
 mod joined;
 mod kill_loop;
