@@ -12,6 +12,8 @@ pub const LOG_FLUSHED: &str = "plimsoll_log_flushed_lsn";
 pub const LOG_BYTES: &str = "plimsoll_log_bytes";
 /// 1 while the log's disk is full.
 pub const LOG_NO_ROOM: &str = "plimsoll_log_no_room";
+/// Damaged segments that were written anew from another member's records.
+pub const LOG_MENDED: &str = "plimsoll_log_mended_total";
 /// Histogram: one fsync of the log.
 pub const LOG_FSYNC: &str = "plimsoll_log_fsync_seconds";
 /// Histogram, at the source: from shipped to released.

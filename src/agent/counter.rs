@@ -167,6 +167,12 @@ impl Counter {
                     None => state.peers.remove(&member),
                 };
             }),
+            PeerEvent::Damaged { member, trouble } => {
+                self.shared.damage_met();
+                self.shared.change(|state| {
+                    state.peers.insert(member, trouble);
+                });
+            }
             PeerEvent::Broken(error) => return Err(error.into()),
         }
         Ok(())

@@ -163,6 +163,9 @@ async fn answer(
     let applied = parts.applied.watch();
     let serving = serve::serve(connection, &parts.config.name, parts.log.clone(), applied);
     if let Some(Err(error)) = stop.run_until_cancelled(serving).await {
+        if error.code() == Code::LOG_DAMAGED {
+            parts.shared.damage_met();
+        }
         tracing::info!(error = %causes(&error), "a member's connection ended");
     }
 }

@@ -18,6 +18,7 @@ mod hold;
 mod http;
 mod intake;
 mod member;
+mod mending;
 mod metrics;
 mod opener;
 mod persist;
@@ -142,6 +143,7 @@ pub async fn run(
     tasks.spawn(parts.doors.clone().follow(renewals, stop.clone()));
     tasks.spawn(http::serve(http, door, parts.clone(), stop.clone()));
     tasks.spawn(member::serve(listener, parts.clone(), stop.clone()));
+    tasks.spawn(mending::run(parts.clone(), stop.clone()));
     tasks.spawn(state::tell_coordinator(parts.clone(), stop.clone()));
     let role = tokio::spawn(play_role(parts, stop.clone()));
     let ended = tokio::select! {

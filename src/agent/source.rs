@@ -69,6 +69,9 @@ pub(super) async fn run(
         }
         let Err(error) = ended else { return Ok(()) };
         let text = causes(&error);
+        if error.code() == Code::LOG_DAMAGED {
+            parts.shared.damage_met();
+        }
         match error.class() {
             // The next reign starts at once; it alone says whether it can.
             ErrorClass::Fenced => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wal::{BinlogPosition, Epoch, Lsn, Timestamp};
 
@@ -39,6 +39,8 @@ pub(super) enum Topic {
     Change,
     /// The applier has stopped.
     Applier,
+    /// The log is damaged, and being mended.
+    Log,
 }
 
 impl Topic {
@@ -52,6 +54,7 @@ impl Topic {
         Topic::Change,
         Topic::Timestamps,
         Topic::Applier,
+        Topic::Log,
     ];
 
     /// Who raises them, and would clear them, lives no longer than a reign.
@@ -75,6 +78,7 @@ impl Topic {
             Topic::Change => "change",
             Topic::Timestamps => "timestamps",
             Topic::Applier => "applier",
+            Topic::Log => "log",
         }
     }
 }
@@ -160,6 +164,7 @@ fn as_text<S: Serializer>(position: &Option<BinlogPosition>, to: S) -> Result<S:
 pub(super) struct Shared {
     state: watch::Sender<AgentState>,
     let_go: Arc<Mutex<LetGo>>,
+    damage: Arc<Notify>,
 }
 
 impl Shared {
@@ -188,7 +193,7 @@ impl Shared {
             serving: false,
             shield: Shield::default(),
         });
-        Shared { state, let_go: Arc::default() }
+        Shared { state, let_go: Arc::default(), damage: Arc::default() }
     }
 
     pub fn watch(&self) -> watch::Receiver<AgentState> {
@@ -203,6 +208,16 @@ impl Shared {
     pub fn let_go(&self) -> MutexGuard<'_, LetGo> {
         // No code that can panic runs under the lock.
         self.let_go.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody met damage in the log.
+    pub fn damage_met(&self) {
+        self.damage.notify_one();
+    }
+
+    /// Waits for that; for one listener.
+    pub async fn damage(&self) {
+        self.damage.notified().await;
     }
 
     /// Changes the state; nobody is woken where nothing changed.

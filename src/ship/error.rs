@@ -77,6 +77,14 @@ pub enum Error {
         /// What arrived.
         got: Option<LogPoint>,
     },
+    /// The member has not the same records, or they cannot be written here.
+    #[error("a damaged segment could not be written anew with the records of member {member}")]
+    NotMended {
+        /// Who was asked.
+        member: MemberName,
+        /// Why not.
+        source: wal::Error,
+    },
     /// This member's log.
     #[error(transparent)]
     Log(#[from] log::Error),
@@ -91,7 +99,8 @@ impl Error {
         match self {
             Error::Fenced { .. } => ErrorClass::Fenced,
             Error::Log(error) => error.class(),
-            Error::Read(wal::Error::Cut(_)) => ErrorClass::Retry,
+            // Damage is mended meanwhile.
+            Error::Read(wal::Error::Cut(_) | wal::Error::Damaged { .. }) => ErrorClass::Retry,
             Error::Read(_) => ErrorClass::Fatal,
             _ => ErrorClass::Reconnect,
         }
@@ -107,7 +116,7 @@ impl Error {
             Error::Fenced { .. } => Code::FENCED,
             Error::Incomplete { .. } => Code::CHOSEN_LOG_LOST,
             Error::Log(error) => error.code(),
-            Error::Read(error) => of_log(error),
+            Error::Read(error) | Error::NotMended { source: error, .. } => of_log(error),
         }
     }
 }

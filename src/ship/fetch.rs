@@ -87,7 +87,7 @@ async fn receive(
 }
 
 /// What a member sends, and how long that was waited for.
-struct Fetching {
+pub(super) struct Fetching {
     from: Receiver,
     member: MemberName,
     /// Of all messages so far.
@@ -98,14 +98,14 @@ struct Fetching {
 }
 
 impl Fetching {
-    fn new(from: Receiver, member: MemberName) -> Fetching {
+    pub fn new(from: Receiver, member: MemberName) -> Fetching {
         Fetching { from, member, bytes: 0, waited: Duration::ZERO, silence: SILENCE }
     }
 
     /// The next message. Who sends nothing for [`SILENCE`] is lost, and who is slower over all than
     /// 1 MB/s beyond that (the least everywhere between members) too: else one that sends a byte now
     /// and then would hold up a new epoch for ever. What has arrived is kept, and the next attempt begins there.
-    async fn next(&mut self) -> Result<Message, Error> {
+    pub async fn next(&mut self) -> Result<Message, Error> {
         loop {
             let arriving = self.from.received();
             let bytes = self.bytes + arriving;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::disk::Disk;
 use crate::folder::Identity;
 use crate::segment::SegmentHeader;
 use crate::{Epoch, LogPoint, Lsn};
@@ -41,14 +42,15 @@ const INDEX_BYTES: u64 = 64 << 10;
 /// The view, shared.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub disk: Disk,
     pub dir: PathBuf,
     pub identity: Identity,
     view: RwLock<View>,
 }
 
 impl Shared {
-    pub fn new(dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
-        Arc::new(Shared { dir, identity, view: RwLock::new(view) })
+    pub fn new(disk: Disk, dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
+        Arc::new(Shared { disk, dir, identity, view: RwLock::new(view) })
     }
 
     /// Held for a few comparisons or a push, never across I/O.

@@ -1,11 +1,9 @@
 //! The first bytes of a segment file. `FORMAT.md`, "Segment header".
 
-use std::fs::File;
-use std::path::Path;
-
 use crate::codec::{Bad, Input, Sink};
+use crate::disk::File;
 use crate::link::Takes;
-use crate::{ClusterId, Epoch, Error, Fault, Lsn, SourceContext, Timestamp, disk};
+use crate::{ClusterId, Epoch, Error, Fault, Lsn, SourceContext, Timestamp};
 
 /// First eight bytes of every segment.
 const MAGIC: &[u8; 8] = b"PLIMSEG\n";
@@ -99,25 +97,26 @@ impl SegmentHeader {
         out
     }
 
-    /// Reads and checks the header of the segment at `path`, whose name must agree.
+    /// Reads and checks the header of a segment, whose file name must agree.
     ///
     /// # Errors
     /// [`Error::Damaged`]; those of the system.
-    pub fn read(file: &File, path: &Path) -> Result<SegmentHeader, Error> {
+    pub fn read(file: &File) -> Result<SegmentHeader, Error> {
+        let path = file.path();
         let damaged = |fault| Error::damaged(path, 0, fault);
-        let found = disk::length(file, path)?;
+        let found = file.length()?;
         let short = |expected: u64| damaged(Fault::Short { expected, found });
         let mut bytes = vec![0; FIXED];
         if found < FIXED as u64 {
             return Err(short(FIXED as u64));
         }
-        disk::read_at(file, path, &mut bytes, 0)?;
+        file.read_at(&mut bytes, 0)?;
         let length = header_len(&bytes).map_err(damaged)?;
         if found < u64::from(length) {
             return Err(short(u64::from(length)));
         }
         bytes.resize(usize::try_from(length).unwrap_or(FIXED), 0);
-        disk::read_at(file, path, &mut bytes, 0)?;
+        file.read_at(&mut bytes, 0)?;
         let header = SegmentHeader::decode(&bytes).map_err(damaged)?;
         if path.file_name() != Some(SegmentHeader::file_name(header.base).as_ref()) {
             return Err(damaged(Fault::Field("base LSN: the file name says another")));

@@ -12,5 +12,6 @@ mod golden;
 mod hostile;
 mod model;
 mod refuse;
+mod repair;
 mod round_trip;
 mod torn;

@@ -4,25 +4,21 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::Path;
-
-use crate::Error;
 
 /// Grows `file` to at least `bytes` of zeros that are really there, so that a later write neither
 /// changes its length nor runs out of space.
 ///
 /// # Errors
-/// [`Error::Full`]; others of the system.
-pub(crate) fn allocate(file: &File, path: &Path, bytes: u64) -> Result<(), Error> {
-    let failed = |source| Error::io("allocate", path, source);
-    let length = libc::off_t::try_from(bytes)
-        .map_err(|_| failed(io::Error::from(io::ErrorKind::FileTooLarge)))?;
+/// Those of the system.
+pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    let length =
+        libc::off_t::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
     loop {
         // SAFETY: no memory is passed; the descriptor is open for as long as `file` is borrowed.
         match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) } {
             0 => return Ok(()),
             libc::EINTR => {}
-            code => return Err(failed(io::Error::from_raw_os_error(code))),
+            code => return Err(io::Error::from_raw_os_error(code)),
         }
     }
 }
