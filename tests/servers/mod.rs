@@ -10,6 +10,7 @@ mod hostile;
 mod joined;
 mod kill_loop;
 mod kills;
+mod large;
 mod path;
 mod playground;
 mod refusals;
