@@ -253,6 +253,15 @@ impl Reign<'_> {
                     self.from = From::behind(&transaction);
                     bodies.push(Body::Transaction(transaction));
                 }
+                Tailed::Piece(events) => {
+                    bytes += events.len();
+                    bodies.push(Body::Chunk(events));
+                }
+                Tailed::Pieced(transaction, _) => {
+                    bytes += transaction.events.len();
+                    self.from = From::behind(&transaction);
+                    bodies.push(Body::ChunkEnd(transaction));
+                }
                 Tailed::FormatDescription { position, event } => {
                     bodies.push(Body::FormatDescription { position, event });
                 }

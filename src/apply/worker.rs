@@ -13,7 +13,7 @@ use super::error::epoch_text;
 use super::feed::{self, Fed, FeedOptions, Work};
 use super::intent::{self, Intent};
 use super::packet::{self, PacketLimit};
-use super::schedule::{Kind, Mark, Scheduler, Step};
+use super::schedule::{Item, Kind, Mark, Scheduler, Step};
 use super::service::ApplierOptions;
 use super::{Error, Format, context};
 use crate::server::{self, Family, Session};
@@ -235,6 +235,16 @@ impl Worker<'_> {
                 }
                 (self.reached)(mark);
             }
+            Step::Piece(Item { mark, kind, work: Work::Apply(apply), .. }) => {
+                let begins = kind == Kind::Piece { begins: true };
+                self.piece(mark, &apply, begins).await?;
+            }
+            Step::LastPiece(Item { mark, work: Work::Apply(apply), .. }) => {
+                self.last_piece(mark, &apply).await?;
+                (self.reached)(mark);
+            }
+            Step::Abandon => self.abandon().await?,
+            Step::Piece(_) | Step::LastPiece(_) => return Err(Error::ReaderGone),
         }
         Ok(None)
     }

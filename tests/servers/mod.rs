@@ -11,6 +11,7 @@ mod hostile;
 mod joined;
 mod kill_loop;
 mod kills;
+mod large;
 mod path;
 mod playground;
 mod refusals;
