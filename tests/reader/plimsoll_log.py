@@ -104,7 +104,9 @@ class Fields:
         if kind == 0:
             return None
         if kind == 2:
-            return f"{self.varint()}-{self.varint()}-{self.varint()}"
+            domain, server, sequence = self.varint(), self.varint(), self.varint()
+            expect(max(domain, server) < 1 << 32, "a domain and a server id of 32 bits")
+            return f"{domain}-{server}-{sequence}"
         source, tag, number = uuid.UUID(bytes=self.bytes(16)), self.text(), self.varint()
         return f"{source}:{tag}:{number}" if tag else f"{source}:{number}"
 
@@ -245,11 +247,13 @@ def events(record):
 
 
 def source_context(fields):
-    return {"member": fields.text(), "server_uuid": fields.text(), "server_version": fields.text(),
-            "epoch_start": fields.varint(), "format_description": fields.varint(),
-            "end": fields.position(), "gtid": fields.gtid(),
-            "crc": fields.optional(lambda: fields.number("I")),
-            "transaction": fields.optional(lambda: [fields.varint(), fields.position()])}
+    texts, lsns = [fields.text() for _ in range(3)], [fields.varint(), fields.varint()]
+    end, gtid = fields.position(), fields.gtid()
+    crc = fields.optional(lambda: fields.number("I"))
+    last = fields.optional(lambda: (fields.varint(), fields.position()))
+    lsns += [last[0]] if last else []
+    expect(min(lsns) >= 1, "LSNs from 1 in the source context")
+    return {"texts": texts, "lsns": lsns, "end": end, "gtid": gtid, "crc": crc, "last": last}
 
 
 class Segment:
@@ -283,6 +287,18 @@ class Segment:
             inner = Fields(header.bytes(context))
             self.context = source_context(inner)
             inner.done()
+            expect(max(self.context["lsns"]) < self.base, "a source context of LSNs before the base")
+        self.check_before()
+
+    def check_before(self):
+        before = (self.base_before, self.length_before, self.epoch_before, self.timestamp_before)
+        if self.base == 1:
+            expect(not any(before), "nothing before LSN 1")
+            expect(self.chain_before == crc32(self.cluster), "the CRC32 of the cluster id")
+        else:
+            expect(all(before), "the segment and the record before")
+            expect(self.base_before < self.base, "a lower base LSN before")
+            expect(self.epoch_before <= self.epoch, "no later epoch before")
 
 
 class Log:
@@ -346,18 +362,12 @@ class Log:
     def follows(self, segment, before):
         expect(segment.cluster == self.cluster, "the cluster id of the folder's identity")
         if before is None:
-            if segment.base == 1:
-                named = (segment.base_before, segment.length_before, segment.epoch_before,
-                         segment.timestamp_before, segment.context)
-                expect(named == (0, 0, 0, 0, None), "nothing before LSN 1")
-                expect(segment.chain_before == crc32(self.cluster), "the CRC32 of the cluster id")
             return
         previous, (lsn, epoch, chain, timestamp) = before
         expect(segment.base_before == previous.base, f"the segment before, {previous.base}")
         expect(segment.length_before == len(previous.data), "the length of the segment before")
         expect(segment.base == lsn, f"the base LSN {lsn}")
         expect(segment.epoch_before == epoch, f"epoch {epoch} before")
-        expect(segment.epoch >= epoch, f"an epoch not below {epoch}")
         expect(segment.chain_before == chain, "the chain of the segment before")
         expect(segment.timestamp_before == timestamp, "the last timestamp of the segment before")
 

@@ -26,6 +26,8 @@ mod folder;
 mod frame;
 #[cfg(test)]
 mod full_disk;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gtid;
 mod identity;
 mod link;
