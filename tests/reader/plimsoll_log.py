@@ -2,10 +2,12 @@
 """A second reader of Plimsoll's log, written from wal/FORMAT.md alone.
 
 usage: plimsoll_log.py DIR
+       plimsoll_log.py --check DIR...
 
 Prints one JSON line per record, in LSN order, and checks on the way every checksum, the chain, the
 order and all that a frame says about itself. Ends with 0; with 1 where the log is damaged (one line
 on stderr: the segment's file, the offset, what was expected); with 2 for a wrong command line.
+With --check, one JSON line per folder: its number of records, or the damage.
 It reads only: a torn tail, which the log's writer would cut, is named on stderr and read up to.
 Standard library only; it shares no line with the Rust reader, so that what both say is the format.
 """
@@ -36,6 +38,7 @@ class Damage(Exception):
 
     def __init__(self, file, offset, expected):
         super().__init__(f"{file} at {offset}: expected {expected}")
+        self.file, self.offset, self.expected = file, offset, str(expected)
 
 
 class Bad(Exception):
@@ -425,9 +428,20 @@ def whole(data, at):
     return True
 
 
+def check(folder):
+    try:
+        return {"records": sum(1 for _ in Log(folder).records())}
+    except Damage as damage:
+        return {"file": damage.file, "offset": damage.offset, "expected": damage.expected}
+
+
 def main(arguments):
+    if arguments[:1] == ["--check"]:
+        for folder in arguments[1:]:
+            print(json.dumps(check(folder)))
+        return 0
     if len(arguments) != 1:
-        print("usage: plimsoll_log.py DIR", file=sys.stderr)
+        print("usage: plimsoll_log.py DIR | --check DIR...", file=sys.stderr)
         return 2
     try:
         for record in Log(arguments[0]).records():
