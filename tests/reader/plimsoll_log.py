@@ -9,9 +9,11 @@ order and all that a frame says about itself. Ends with 0; with 1 where the log 
 on stderr: the segment's file, the offset, what was expected); with 2 for a wrong command line.
 With --check, one JSON line per folder: its number of records, or the damage.
 It reads only: a torn tail, which the log's writer would cut, is named on stderr and read up to.
-Standard library only; it shares no line with the Rust reader, so that what both say is the format.
+Standard library only, and for codec 2 the libzstd of the system, which dpkg itself needs. It shares
+no line with the Rust reader, so that what both say is the format.
 """
 
+import ctypes
 import json
 import os
 import re
@@ -162,6 +164,20 @@ def lz4_block(body, raw_length):
     return bytes(out)
 
 
+def zstd_frame(body, raw_length):
+    """One Zstandard frame, by the system's own library."""
+    zstd = ctypes.CDLL("libzstd.so.1")
+    for function in (zstd.ZSTD_findFrameCompressedSize, zstd.ZSTD_decompress):
+        function.restype = ctypes.c_size_t
+    length = zstd.ZSTD_findFrameCompressedSize(body, ctypes.c_size_t(len(body)))
+    expect(length == len(body) and body[:4] == b"\x28\xb5\x2f\xfd", "one Zstandard frame")
+    out = ctypes.create_string_buffer(raw_length)
+    sizes = ctypes.c_size_t(raw_length), ctypes.c_size_t(len(body))
+    found = zstd.ZSTD_decompress(out, sizes[0], body, sizes[1])
+    expect(found == raw_length, f"{raw_length} bytes from the Zstandard frame")
+    return out.raw
+
+
 class Frame:
     """The frame at `at` of `data`. NoFrame: none starts there; Bad: it is whole, but it lies."""
 
@@ -174,7 +190,7 @@ class Frame:
         (self.codec, self.flags, self.epoch, self.first_lsn, self.count, self.first_timestamp,
          self.last_timestamp, self.raw_length, self.body_length, self.chain_before, self.chain,
          body_crc) = struct.unpack_from("<BBIQIQQIIIII", header, 2)
-        expect(self.codec <= 1, "codec 0 or 1")
+        expect(self.codec <= 2, "codec 0, 1 or 2")
         expect(self.flags <= 1, "flags 0 or 1")
         expect(self.epoch >= 1, "an epoch from 1")
         expect(self.first_lsn >= 1, "an LSN from 1")
@@ -185,8 +201,9 @@ class Frame:
         if self.codec == 0:
             expect(self.body_length == self.raw_length, "a stored body of the raw length")
         else:
-            expect(self.body_length <= self.raw_length <= 255 * self.body_length + 64,
-                   "a raw length that LZ4 can reach")
+            most = (255 * self.body_length + 64 if self.codec == 1
+                    else (self.body_length // 4 + 1) * 131_072)
+            expect(self.body_length <= self.raw_length <= most, "a raw length that the codec can reach")
         self.end = at + FRAME_HEADER + self.body_length
         if self.end > len(data):
             raise NoFrame("the whole body of the frame")
@@ -195,7 +212,9 @@ class Frame:
             raise NoFrame("a body with its own CRC32")
 
     def body(self):
-        raw = lz4_block(self.stored, self.raw_length) if self.codec else self.stored
+        raw = self.stored
+        if self.codec:
+            raw = (lz4_block if self.codec == 1 else zstd_frame)(raw, self.raw_length)
         chained = struct.pack("<IIQ", self.chain_before, self.epoch, self.first_lsn) + raw
         expect(crc32(chained) == self.chain, "the chain of what came before and this body")
         return raw
@@ -268,7 +287,8 @@ class Segment:
         self.name = name
         fields = Fields(self.data)
         expect(fields.bytes(8) == b"PLIMSEG\n", "the magic PLIMSEG")
-        expect(fields.number("H") == 1, "version 1")
+        self.version = fields.number("H")
+        expect(self.version in (1, 2), "version 1 or 2")
         expect(fields.number("H") == 0, "two zero bytes")
         self.start = fields.number("I")
         expect(84 <= self.start <= LIMIT_SEGMENT_HEADER, "a header of 84 to 65,536 bytes")
@@ -356,7 +376,7 @@ class Log:
                 frame = self.frame(segment, at, newest=name == self.names[-1])
                 if frame is None:
                     break
-                records = self.check(name, lambda: list(self.next(frame)), at)
+                records = self.check(name, lambda: list(self.next(segment, frame)), at)
                 yield from records
                 at = frame.end
             before = (segment, self.state)
@@ -396,8 +416,9 @@ class Log:
                 print(f"{segment.name} at {at}: a torn tail", file=sys.stderr)
             return None
 
-    def next(self, frame):
+    def next(self, segment, frame):
         lsn, epoch, chain, timestamp = self.state
+        expect(segment.version == 2 or frame.codec < 2, "no codec 2 in version 1")
         expect(frame.first_lsn == lsn, f"LSN {lsn}")
         expect(frame.epoch == epoch, f"the segment's epoch, {epoch}")
         expect(frame.chain_before == chain, "the chain of the frame before")

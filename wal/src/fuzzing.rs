@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use crate::codec::Input;
-use crate::compression::{Codec, expand_into};
+use crate::compression::Codec;
 use crate::context::Trace;
 use crate::encoding::{Content, put_record, take_record};
 use crate::folder::{self, FLUSHED, Identity};
 use crate::frame::{MAGIC, chain, first_chain};
 use crate::recover::Checker;
-use crate::segment::{self, Before, SegmentHeader};
+use crate::segment::{self, Before, FIRST_VERSION, SegmentHeader};
 use crate::{
     ClusterId, Epoch, Error, Frame, FrameHeader, Incarnation, Log, LogOptions, LogReader, Lsn,
     MAX_FRAME_RECORDS, Timestamp, verify,
@@ -118,7 +118,8 @@ fn context_is_kept(records: &[(Timestamp, Content<'_>)]) {
     let (cluster, epoch, base) = (CLUSTER, Epoch::FIRST, Lsn::FIRST.plus(records.len() as u64));
     let (older, timestamp) = (Some(Lsn::FIRST), Some(*timestamp));
     let before = Before { chain: 1, epoch: Some(epoch), timestamp, base: older, bytes: 84 };
-    let mut header = SegmentHeader { cluster, epoch, base, before, context, len: 0 };
+    let version = FIRST_VERSION;
+    let mut header = SegmentHeader { version, cluster, epoch, base, before, context, len: 0 };
     let bytes = header.encode();
     assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
 }
@@ -308,16 +309,9 @@ fn sign_frame(bytes: &mut [u8]) -> Option<usize> {
     let body = bytes.get(FrameHeader::LEN..length)?;
     let (crc, raw_len) = (crc32fast::hash(body), get_u32(bytes, at::RAW_LEN));
     let mut raw = Vec::new();
-    let expanded = match Codec::from_code(bytes[at::CODEC]) {
-        Ok(Codec::Lz4) if Codec::Lz4.plausible(body.len() as u32, raw_len) => {
-            expand_into(body, raw_len, &mut raw).is_ok()
-        }
-        Ok(Codec::Stored) => {
-            raw.extend_from_slice(body);
-            true
-        }
-        _ => false,
-    };
+    let codec = Codec::from_code(bytes[at::CODEC]);
+    let codec = codec.ok().filter(|codec| codec.plausible(body.len() as u32, raw_len));
+    let expanded = codec.is_some_and(|codec| codec.expand_into(body, raw_len, &mut raw).is_ok());
     let named = Epoch::new(get_u32(bytes, at::EPOCH)).zip(Lsn::new(get_u64(bytes, at::FIRST_LSN)));
     if let Some((epoch, lsn)) = named.filter(|_| expanded) {
         let chain = chain(get_u32(bytes, at::PREV_CHAIN), epoch, lsn, &raw);

@@ -36,6 +36,7 @@ const PACKAGES: &[&str] = &[
     "openssl",
     // The second reader of the log's format, in the tests.
     "python3",
+    "libzstd1",
 ];
 
 /// What is wanted of MySQL, whose root is large. MariaDB and the tools are always wanted.
