@@ -240,7 +240,6 @@ fn the_same_flipped_bytes_are_refused() {
     let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| TempDir::new());
     let folder = memory.expect("a folder");
     let golden = project("wal/tests/golden/v2");
-    let records = ours(&golden).expect("ours reads it").len();
     let mut cases = Vec::new();
     for entry in fs::read_dir(&golden).expect("can be listed") {
         let path = entry.expect("can be listed").path();
@@ -249,26 +248,51 @@ fn the_same_flipped_bytes_are_refused() {
         for at in (cases.len() % STRIDE..bytes).step_by(STRIDE) {
             let to = folder.path().join(format!("{file}-{at}"));
             flipped(&golden, &to, &file, at, 1 << (at % 8)).expect("copies");
-            cases.push((to, file.clone()));
+            cases.push(to);
         }
     }
+    let refused = agreed(&cases);
+    assert!(refused > 200 && refused < cases.len(), "{refused} of {}", cases.len());
+}
+
+/// What the fuzzer learned about folders, its seeds and findings: many of them lie, with right checksums.
+#[test]
+fn the_fuzzers_folders_are_judged_alike() {
+    let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| TempDir::new());
+    let folder = memory.expect("a folder");
+    let mut cases = Vec::new();
+    for inputs in ["fuzz/corpus/segment", "fuzz/regressions/segment"] {
+        for input in fs::read_dir(project(inputs)).expect("can be listed") {
+            let bytes = fs::read(input.expect("can be listed").path()).expect("can be read");
+            wal::fuzzing::folders(&bytes, |dir| {
+                let to = folder.path().join(cases.len().to_string());
+                flipped(dir, &to, "none", 0, 0).expect("copies");
+                cases.push(to);
+            });
+        }
+    }
+    let refused = agreed(&cases);
+    assert!(refused > 0 && refused < cases.len(), "{refused} of {}", cases.len());
+}
+
+/// Asks both readers about every folder. How many they refuse.
+fn agreed(folders: &[PathBuf]) -> usize {
     let mut arguments = vec![Path::new("--check")];
-    arguments.extend(cases.iter().map(|(to, _)| to.as_path()));
+    arguments.extend(folders.iter().map(PathBuf::as_path));
     let theirs = python(&arguments).expect("the other reads them");
-    assert_eq!(theirs.len(), cases.len());
+    assert_eq!(theirs.len(), folders.len());
     let mut refused = 0;
-    for ((to, file), theirs) in cases.iter().zip(theirs) {
-        let ours = match wal::verify(to) {
+    for (folder, theirs) in folders.iter().zip(theirs) {
+        let ours = match wal::verify(folder) {
             Ok(verified) => json!({ "records": verified.records }),
             Err(Error::Damaged { segment, offset, .. }) => {
                 refused += 1;
                 json!({ "file": segment, "offset": offset, "expected": theirs["expected"] })
             }
-            Err(error) => panic!("{}: {error}", to.display()),
+            Err(error) => panic!("{}: {error}", folder.display()),
         };
-        assert_eq!(ours, theirs, "{}", to.display());
-        assert!(file == "flushed" || ours["file"] == *file || ours["records"] == records, "{ours}");
+        assert_eq!(ours, theirs, "{}", folder.display());
     }
-    println!("{refused} of {} refused", cases.len());
-    assert!(refused > 200 && refused < cases.len(), "{refused} of {}", cases.len());
+    println!("{refused} of {} refused", folders.len());
+    refused
 }

@@ -126,14 +126,23 @@ fn context_is_kept(records: &[(Timestamp, Content<'_>)]) {
 
 /// A log folder: perhaps a `flushed` file, then segments, one file behind another.
 pub fn segment(bytes: &[u8]) {
+    folders(bytes, read_folder);
+}
+
+/// Shows the folder that [`segment`] makes of its bytes: as they are, with the checksums made right,
+/// and with each segment and frame naming what is before it. It is gone afterwards.
+pub fn folders(bytes: &[u8], mut show: impl FnMut(&Path)) {
     let mut files = Files::cut(bytes);
     let folder = Folder::new(files.cluster());
-    folder.read(&files);
+    folder.hold(&files);
+    show(&folder.0);
     files.segments.iter_mut().for_each(|segment| sign_segment(segment));
     files.sign_flushed();
-    folder.read(&files);
+    folder.hold(&files);
+    show(&folder.0);
     files.link();
-    folder.read(&files);
+    folder.hold(&files);
+    show(&folder.0);
 }
 
 const CLUSTER: ClusterId = ClusterId::from_bytes([7; 16]);
@@ -159,18 +168,8 @@ impl Folder {
         let _ = fs::remove_dir_all(&self.0);
     }
 
-    fn read(&self, files: &Files) {
-        let dir = self.0.as_path();
-        files.write(dir).expect("the temporary folder can be written");
-        let verified = verify(dir);
-        let records = read_records(dir);
-        let opened = Log::open(dir, OPTIONS).map(|log| log.tail());
-        let Ok(verified) = verified else { return };
-        assert_eq!(records.expect("a log that verifies is read"), verified.records);
-        let opened = opened.expect("a log that verifies is opened");
-        assert_eq!(opened, verified.last);
-        let after = verify(dir).expect("what was opened verifies");
-        assert_eq!((after.records, after.unflushed_bytes), (verified.records, 0));
+    fn hold(&self, files: &Files) {
+        files.write(&self.0).expect("the temporary folder can be written");
     }
 }
 
@@ -178,6 +177,17 @@ impl Drop for Folder {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+fn read_folder(dir: &Path) {
+    let verified = verify(dir);
+    let records = read_records(dir);
+    let opened = Log::open(dir, OPTIONS).map(|log| log.tail());
+    let Ok(verified) = verified else { return };
+    assert_eq!(records.expect("a log that verifies is read"), verified.records);
+    assert_eq!(opened.expect("a log that verifies is opened"), verified.last);
+    let after = verify(dir).expect("what was opened verifies");
+    assert_eq!((after.records, after.unflushed_bytes), (verified.records, 0));
 }
 
 fn read_records(dir: &Path) -> Result<u64, Error> {
