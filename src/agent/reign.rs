@@ -22,7 +22,7 @@ use super::state::Topic;
 use super::tailing::{From, Reader};
 use super::{Error, Parts, opener};
 use crate::backoff::Backoff;
-use crate::cluster::{ErrorClass, Grant, MemberName, QuorumConfig, Voter, causes};
+use crate::cluster::{ErrorClass, Grant, LogFormat, MemberName, QuorumConfig, Voter, causes};
 use crate::explain::Coded;
 use crate::log::{Append, Refusal, Standing};
 use crate::quorum::Tracker;
@@ -305,7 +305,7 @@ impl Reign<'_> {
     ) -> Result<Vec<Stamped>, Error> {
         let mut stamper = self.stamper.take().ok_or(Error::RoleTask)?;
         let bulk = bodies.iter().map(stamp::size).sum::<usize>() > BATCH_BYTES;
-        let codec = if bulk { Codec::Lz4 } else { Codec::Lz4 };
+        let codec = if bulk { self.bulk_codec() } else { Codec::Lz4 };
         let stamping = move || {
             stamper.set_codec(codec);
             let stamped = stamper.stamp(bodies, timestamps);
@@ -320,6 +320,14 @@ impl Reign<'_> {
         };
         self.stamper = Some(stamper);
         Ok(stamped?)
+    }
+
+    /// What comes in bulk is compressed more: then the disk and the network are what it waits for, and
+    /// no COMMIT waits for the difference. Only once every member reads such frames.
+    fn bulk_codec(&self) -> Codec {
+        let view = self.parts.view.borrow();
+        let format = view.as_ref().map(|view| view.log_format).unwrap_or_default();
+        if format >= LogFormat::ZSTD { Codec::Zstd } else { Codec::Lz4 }
     }
 
     async fn take_timestamps(&self, count: usize) -> Result<Vec<Timestamp>, Error> {
