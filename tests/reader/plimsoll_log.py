@@ -371,16 +371,17 @@ class Log:
             # The state that a frame must continue: next LSN, epoch, chain, last timestamp.
             self.state = [segment.base, segment.epoch, segment.chain_before,
                           segment.timestamp_before]
-            at = segment.start
-            while at < len(segment.data):
-                frame = self.frame(segment, at, newest=name == self.names[-1])
+            at, newest = segment.start, name == self.names[-1]
+            while newest or at < len(segment.data):
+                frame = self.frame(segment, at, newest)
                 if frame is None:
                     break
                 records = self.check(name, lambda: list(self.next(segment, frame)), at)
                 yield from records
                 at = frame.end
             before = (segment, self.state)
-            self.check_reached(segment, at)
+        if not self.names and self.flushed and self.flushed[2]:
+            raise Damage(self.folder, 0, f"the flushed record {self.flushed[2]}")
 
     def follows(self, segment, before):
         expect(segment.cluster == self.cluster, "the cluster id of the folder's identity")
@@ -403,13 +404,13 @@ class Log:
         except NoFrame as missing:
             if not newest:
                 raise Damage(segment.name, at, missing) from None
-            if self.flushed and self.flushed[0] == segment.base:
-                if self.flushed[1] > at:
+            if self.flushed:
+                base, length, last = self.flushed
+                if base > segment.base and last:
+                    raise Damage(segment.name, at, f"the flushed record {last}") from None
+                if base == segment.base and length > at:
                     raise Damage(segment.name, at, f"flushed bytes: {missing}") from None
-                torn = True
-            else:
-                torn = not any(whole(segment.data, later) for later in frame_marks(segment.data, at))
-            if not torn:
+            elif any(whole(segment.data, later) for later in frame_marks(segment.data, at)):
                 raise Damage(segment.name, at, f"what stands before a whole frame: {missing}") \
                     from None
             if any(segment.data[at:]):
@@ -426,11 +427,6 @@ class Log:
         yield from frame.records()
         self.state = [lsn + frame.count, epoch, frame.chain, frame.last_timestamp]
 
-    def check_reached(self, segment, end):
-        """The log may not end below what was flushed, also where its files are cut short."""
-        if self.flushed and self.flushed[0] == segment.base and self.flushed[1] > end:
-            raise Damage(segment.name, end, f"{self.flushed[1]} flushed bytes")
-
 
 def frame_marks(data, at):
     at = data.find(b"\xf1\xa6", at)
@@ -442,10 +438,8 @@ def frame_marks(data, at):
 def whole(data, at):
     try:
         Frame(data, at)
-    except NoFrame:
+    except (NoFrame, Bad):
         return False
-    except Bad:
-        pass
     return True
 
 
