@@ -168,11 +168,17 @@ pub fn walk_rows(events: &[Event], checksum: Checksum) {
 
 /// A binlog from its format description on, as a dump sends it: checksums and offsets made right.
 pub fn stream(bytes: &[u8]) {
+    for may_skip in [false, true] {
+        dump(bytes, may_skip);
+    }
+}
+
+fn dump(bytes: &[u8], may_skip: bool) {
     let start = BinlogPosition::new("bin.000001", BinlogPosition::FIRST_OFFSET);
     let mut assembler = Assembler::new(AssemblerOptions {
         start: Some(start),
         checksum: Checksum::Crc32,
-        may_skip: false,
+        may_skip,
         max_transaction_bytes: TRANSACTION_MAX,
     });
     for event in cut(bytes) {
@@ -180,7 +186,7 @@ pub fn stream(bytes: &[u8]) {
         let format = event.header.kind == EventKind::FORMAT_DESCRIPTION;
         let checksum = if format { Checksum::Crc32 } else { assembler.checksum() };
         let end = assembler.position().offset + (raw.len() + checksum.len()) as u64;
-        if event.header.log_pos != 0 {
+        if event.header.log_pos != 0 && !may_skip {
             raw[LOG_POS..LOG_POS + 4].copy_from_slice(&(end as u32).to_le_bytes());
         }
         let raw = signed(&raw, checksum);
