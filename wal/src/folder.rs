@@ -9,11 +9,11 @@ use crate::{ClusterId, Error, Fault, Incarnation, Lsn};
 
 const IDENTITY: &str = "identity";
 const LOCK: &str = "lock";
-const FLUSHED: &str = "flushed";
+pub(crate) const FLUSHED: &str = "flushed";
 const SEGMENT: &str = "seg";
 
 const IDENTITY_MAGIC: &[u8; 8] = b"PLIMLOG\n";
-const FLUSHED_MAGIC: &[u8; 8] = b"PLIMFLU\n";
+pub(crate) const FLUSHED_MAGIC: &[u8; 8] = b"PLIMFLU\n";
 
 /// Whose log a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

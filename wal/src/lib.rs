@@ -26,6 +26,8 @@ mod error;
 mod find;
 mod folder;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gtid;
 mod identity;
 mod link;

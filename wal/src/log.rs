@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, File, Lock};
 use crate::folder::{self, Flushed, FlushedFile, Identity};
+use crate::frame::first_chain;
 use crate::link::{Link, Takes};
 use crate::recover::{self, Checker, Scan};
 use crate::segment::{Before, FIRST_VERSION, SegmentHeader};
@@ -390,10 +391,9 @@ impl Log {
     }
 }
 
-/// In front of the first frame: the chain starts from the cluster, so that another cluster's first
-/// frame is refused.
+/// In front of the first frame.
 pub(crate) fn empty_link(cluster: ClusterId) -> Link {
-    Link { last: None, chain: crc32fast::hash(cluster.bytes()), timestamp: None }
+    Link { last: None, chain: first_chain(cluster), timestamp: None }
 }
 
 /// Scans the newest segment, cuts a torn tail, and opens it for writing.

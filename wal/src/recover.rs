@@ -83,8 +83,20 @@ pub(crate) enum Stop {
     Reached,
     /// No whole frame there: the end of what was written, a torn tail, or damage.
     NoFrame(Fault),
-    /// A whole frame, but not the next one; or one that contradicts itself. Always damage.
+    /// A whole frame, but not the next one; or one that contradicts itself; or a header that no frame
+    /// has. Always damage.
     WrongFrame(Fault),
+}
+
+impl Stop {
+    /// A header whose own checksum is right was written whole, and means what it says: if that is
+    /// nothing that this build knows, it is no torn tail to be cut.
+    fn at(fault: Fault) -> Stop {
+        match fault {
+            Fault::Short { .. } | Fault::Magic(_) | Fault::Checksum { .. } => Stop::NoFrame(fault),
+            _ => Stop::WrongFrame(fault),
+        }
+    }
 }
 
 /// Reads a segment's frames from its start, decompressing and checking each, up to and including
@@ -105,7 +117,7 @@ pub(crate) fn scan(disk: &Disk, segment: &Segment, up_to: Option<Lsn>) -> Result
         let frame = match source.frame(scan.end, segment.end)? {
             Ok(frame) => frame,
             Err(fault) => {
-                scan.stop = Stop::NoFrame(fault);
+                scan.stop = Stop::at(fault);
                 break;
             }
         };

@@ -6,7 +6,7 @@ use crate::link::Takes;
 use crate::{ClusterId, Epoch, Error, Fault, Lsn, SourceContext, Timestamp};
 
 /// First eight bytes of every segment.
-const MAGIC: &[u8; 8] = b"PLIMSEG\n";
+pub(crate) const MAGIC: &[u8; 8] = b"PLIMSEG\n";
 
 /// The version of a log's first segments. Later ones are written where a frame needs it
 /// (`Codec::version`), and behind those.
@@ -54,6 +54,30 @@ pub(crate) struct Before {
     pub base: Option<Lsn>,
     /// Length of the segment file before; 0 before the first.
     pub bytes: u64,
+}
+
+impl Before {
+    /// A record is before every base but 1, in an older segment, of no later epoch.
+    fn fits(&self, cluster: ClusterId, base: Lsn, epoch: Epoch) -> Result<(), Bad> {
+        let record = base > Lsn::FIRST;
+        let wrong = |there: bool| there != record;
+        if wrong(self.epoch.is_some()) || self.epoch.is_some_and(|before| before > epoch) {
+            return Err("epoch of the record before");
+        }
+        if wrong(self.timestamp.is_some()) {
+            return Err("timestamp of the record before");
+        }
+        if wrong(self.base.is_some()) || self.base.is_some_and(|before| before >= base) {
+            return Err("base LSN of the segment before");
+        }
+        if wrong(self.bytes > 0) {
+            return Err("length of the segment before");
+        }
+        if !record && self.chain != crate::frame::first_chain(cluster) {
+            return Err("chain: the first is of the cluster id");
+        }
+        Ok(())
+    }
 }
 
 impl SegmentHeader {
@@ -175,6 +199,7 @@ fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
     let bytes = input.u64("length of the segment before")?;
     let before_epoch = Epoch::new(input.u32("epoch")?);
     let before = Before { chain, epoch: before_epoch, timestamp, base: before_base, bytes };
+    before.fits(cluster, base, epoch)?;
     let context_len = input.u32("context length")?;
     if input.rest().len() as u64 != u64::from(context_len) {
         return Err("context length");
@@ -183,5 +208,8 @@ fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
         0 => None,
         _ => Some(SourceContext::decode(input)?),
     };
+    if context.as_ref().is_some_and(|context| !context.is_before(base)) {
+        return Err("source context: of later records");
+    }
     Ok(SegmentHeader { version, cluster, epoch, base, before, context, len })
 }

@@ -6,5 +6,5 @@
 mod header;
 mod source;
 
-pub(crate) use header::{Before, FIRST_VERSION, LAST_VERSION, SegmentHeader};
+pub(crate) use header::{Before, FIRST_VERSION, LAST_VERSION, MAGIC, SegmentHeader};
 pub(crate) use source::Source;
