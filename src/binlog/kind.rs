@@ -147,6 +147,11 @@ impl EventKind {
         matches!(self.0, 24 | 31 | 39 | 167 | 170)
     }
 
+    /// Rows with a before image only.
+    pub const fn is_delete_rows(self) -> bool {
+        matches!(self.0, 25 | 32 | 168 | 171)
+    }
+
     /// Parts of a change in statement format: what row-based applying cannot do.
     pub const fn is_statement_part(self) -> bool {
         matches!(self.0, 5 | 6 | 8..=14 | 17 | 18)

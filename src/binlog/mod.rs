@@ -28,6 +28,7 @@ pub(crate) mod reader;
 mod rows;
 mod status_vars;
 mod table_map;
+mod xid;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,7 @@ pub use kind::EventKind;
 pub use payload::{Payload, PayloadCompression, expand_payload};
 pub use query::QueryEvent;
 pub use query_role::QueryRole;
-pub use rows::{Cell, Image, RowsEvent};
+pub use rows::{Cell, Image, RowsEvent, decimal_len};
 pub use status_vars::{QueryCharset, StatusVars};
 pub use table_map::{ColumnType, TableMap, TableMetadata};
+pub use xid::{xid_of_statement, xid_text};

@@ -3,7 +3,7 @@
 mod observe;
 mod opening;
 mod restart;
-mod run;
+pub mod run;
 
 use crate::coverage::{changes, stops, switches, tables, types, xa};
 use crate::support::{Family, Result, on_both_families};

@@ -95,7 +95,7 @@ async fn adopt(play: &Playground, replica: &Server, at: &str) -> Result<()> {
 
 /// Runs a case's statements, and checks that the binlog then holds what the case says, and nothing
 /// that the table does not know.
-async fn written(play: &Playground, family: Family, case: &Case) -> Result<()> {
+pub async fn written(play: &Playground, family: Family, case: &Case) -> Result<()> {
     let source = play.source()?;
     let start = sql::binlog_end(&source, family).await?;
     sql::run(&source, &[&format!("CREATE DATABASE IF NOT EXISTS {}", case.database())]).await?;

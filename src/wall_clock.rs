@@ -8,13 +8,15 @@ const DAY_SECONDS: i64 = 86_400;
 
 /// Microseconds since 1970 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Time(i64);
+pub struct Time(i64);
 
 impl Time {
+    /// So many microseconds since 1970 UTC.
     pub fn from_micros(micros: i64) -> Time {
         Time(micros)
     }
 
+    /// Microseconds since 1970 UTC.
     pub fn micros(self) -> i64 {
         self.0
     }
