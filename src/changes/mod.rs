@@ -14,7 +14,7 @@
 //!
 //! Does not: read the log, know what is committed or who listens.
 
-mod bytes;
+mod compressed;
 mod charset;
 mod error;
 mod json;

@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::charset::Charset;
 use super::json;
-use super::{Column, bytes, number, temporal};
+use super::{Column, compressed, number, temporal};
 use crate::binlog::Cell;
 
 /// A value. How each column type is written stands in `schemas/change.md`: by the type alone, never by
@@ -78,7 +78,7 @@ impl Value {
                 let srid = u32::from_le_bytes(srid.try_into().ok()?);
                 Value::Geometry { srid, wkb: wkb.to_vec() }
             }
-            140 | 141 => text(column.charset, bytes::expand(bytes)?),
+            140 | 141 => text(column.charset, compressed::expand(bytes)?),
             254 if column.charset.is_some_and(Charset::is_binary) => {
                 text(column.charset, padded(kind.meta, bytes))
             }

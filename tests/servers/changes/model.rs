@@ -1,6 +1,7 @@
 //! Tables as the changes say, and the same from the server, both as texts.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +9,11 @@ use mysql_async::prelude::Queryable;
 use serde_json::{Map, Value};
 
 use crate::support::playground::Server;
-use crate::support::{Context, Result, bail, ensure, sql};
+use crate::support::{Context, Result, bail, ensure, schema, sql};
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../../schemas/change.schema.json")).expect("JSON")
+});
 
 type Row = Map<String, Value>;
 
@@ -26,6 +31,7 @@ impl Model {
         if line.get("kind").is_some() {
             return Ok(());
         }
+        schema::check(&SCHEMA, &line)?;
         ensure!(line["metadata"].is_null(), "not all metadata");
         if line["op"] == "ddl" {
             let statement = line["statement"].as_str().context("a statement")?;
