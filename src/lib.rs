@@ -32,6 +32,7 @@ pub mod apply;
 pub mod report;
 pub mod verify;
 pub mod changes;
+pub mod feed;
 
 pub mod agent;
 pub mod coordinator;

@@ -16,6 +16,12 @@ impl Time {
         Time(micros)
     }
 
+    /// By this machine's clock.
+    pub fn now() -> Time {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Time(since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// Microseconds since 1970 UTC.
     pub fn micros(self) -> i64 {
         self.0

@@ -17,6 +17,7 @@ mod log;
 mod member;
 mod role;
 mod status;
+mod tail;
 mod verify;
 
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show the cluster.
     Status(status::Args),
+    /// Print committed changes as they come, one JSON object a line.
+    Tail(tail::Args),
     /// Say where a restored replica stands.
     Adopt(adopt::Args),
     /// Prove that replicas equal the source.
@@ -84,6 +87,7 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
         Command::Playground(args) => playground::run(args),
         Command::Doctor(args) => printed(doctor::run(args)),
         Command::Status(args) => printed(status::run(args)),
+        Command::Tail(args) => printed(tail::run(args)),
         Command::Adopt(args) => printed(adopt::run(args)),
         Command::Member(args) => printed(member::run(args)),
         Command::Verify(args) => printed(verify::run(args)),

@@ -170,6 +170,9 @@ codes! {
     REPLICA_LATE = 719,
     NO_TOKEN = 720,
     STOPPING = 721,
+    CONSUMER = 722,
+    CONSUMER_LATE = 723,
+    FEED_FULL = 724,
 
     CANNOT_LISTEN = 801,
     TLS_FILES = 802,

@@ -47,7 +47,10 @@ impl UnderWay {
     }
 }
 
-struct Busy(UnderWay);
+/// A request that is being answered. A handler whose body goes on after its answer has begun keeps
+/// the one that is in the request's extensions for as long.
+#[derive(Debug)]
+pub struct Busy(UnderWay);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -89,7 +92,7 @@ pub async fn serve(
 async fn admit(
     State(door): State<Door>,
     ConnectInfo(under_way): ConnectInfo<UnderWay>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     if request.uri().path() != HEALTH && !door.admits(request.headers()) {
@@ -99,6 +102,7 @@ async fn admit(
         let body = Json(json!({ "error": text, "code": Code::HTTP_CREDENTIAL }));
         return (StatusCode::UNAUTHORIZED, challenge, body).into_response();
     }
-    let _busy = under_way.one();
+    let busy = Arc::new(under_way.one());
+    request.extensions_mut().insert(Arc::clone(&busy));
     next.run(request).await
 }

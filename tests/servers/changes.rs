@@ -1,5 +1,6 @@
 //! The changes that the log holds, against what the servers say.
 
+mod consumers;
 mod model;
 
 use tokio::process::Command;

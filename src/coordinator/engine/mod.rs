@@ -6,6 +6,7 @@
 //! Invariants: I6 (the fence list), I16 (which log counts), and: epochs only grow.
 
 mod change;
+mod consumer;
 mod grant;
 mod register;
 mod state;
@@ -17,7 +18,7 @@ use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn};
 
 use crate::cluster::{GrantId, MemberName, Shipper, Voter};
 use crate::explain::Coded;
-use crate::report::{Registration, Reply, View};
+use crate::report::{ConsumerAsk, Registration, Reply, View};
 
 pub use state::{Granted, Member, Settings, State};
 
@@ -70,6 +71,15 @@ pub enum Event {
         asker: Asker,
         /// Which member.
         member: MemberName,
+    },
+    /// Somebody at an agent's HTTP asks about named consumers.
+    AsksConsumer {
+        /// Who asks.
+        asker: Asker,
+        /// What.
+        ask: ConsumerAsk,
+        /// The wall clock, microseconds since 1970 UTC.
+        now: i64,
     },
     /// How far logs have come: committed and matched there (I16).
     Reached(Vec<(Voter, LogPoint)>),
@@ -154,6 +164,7 @@ impl Engine {
                 self.config_committed(asker, shipper, generation)
             }
             Event::AsksReplace { asker, member } => self.replace(asker, &member),
+            Event::AsksConsumer { asker, ask, now } => self.consumer(asker, ask, now),
             Event::Reached(points) => self.reached(points),
         }
     }

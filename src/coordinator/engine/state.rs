@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use wal::{ClusterId, Epoch, LogPoint};
 
 use crate::cluster::{AckWhen, MemberName, QuorumConfig, Rule, Shipper, Voter};
+use crate::report::Consumer;
 
 /// The cluster as it is first made, and as the configuration file has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +70,9 @@ pub struct State {
     pub reached: Vec<(Voter, LogPoint)>,
     /// Voters whose log came back shorter than that. They count for nothing until replaced (I16).
     pub shortened: Vec<Voter>,
+    /// Named consumers of the change feed.
+    #[serde(default)]
+    pub consumers: Vec<Consumer>,
 }
 
 impl State {
@@ -87,6 +91,7 @@ impl State {
             fence: Vec::new(),
             reached: Vec::new(),
             shortened: Vec::new(),
+            consumers: Vec::new(),
         }
     }
 
