@@ -34,6 +34,23 @@ const BUFFER: usize = 64 << 10;
 /// A piece of that size that is not taken within so long ends the feed.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
+/// Why not.
+struct Refused {
+    status: StatusCode,
+    code: Code,
+    text: String,
+}
+
+impl Refused {
+    fn new(status: StatusCode, code: Code, text: impl ToString) -> Refused {
+        Refused { status, code, text: text.to_string() }
+    }
+
+    fn into_response(self) -> Response {
+        refuse(self.status, self.code, self.text)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
@@ -55,14 +72,14 @@ pub(super) async fn changes(
             let body = Body::from_stream(ReaderStream::with_capacity(read, BUFFER));
             ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
         }
-        Err(refused) => refused,
+        Err(refused) => refused.into_response(),
     }
 }
 
 async fn begin(
     parts: &Parts,
     asked: Result<Query<Asked>, QueryRejection>,
-) -> Result<Feed, Response> {
+) -> Result<Feed, Refused> {
     let Query(Asked { consumer, from, tables }) = asked.map_err(|error| bad(error.body_text()))?;
     let tables: Option<Result<Tables, _>> = tables.as_deref().map(str::parse);
     let tables = tables.transpose().map_err(bad)?.unwrap_or_default();
@@ -84,7 +101,7 @@ async fn begin(
             Code::LOG_GONE => StatusCode::GONE,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        refuse(status, error.code(), causes(&error))
+        Refused::new(status, error.code(), causes(&error))
     })
 }
 
@@ -93,7 +110,7 @@ async fn place(
     parts: &Parts,
     name: &ConsumerName,
     from: Option<&str>,
-) -> Result<Consumer, Response> {
+) -> Result<Consumer, Refused> {
     let ask = async |ask| parts.link.consumer(ask).await.map_err(no_answer);
     let known = ask(ConsumerAsk::Find { name: name.clone() }).await?;
     if let Some(known) = known.into_iter().next() {
@@ -101,7 +118,7 @@ async fn place(
     }
     let Some(from) = from else {
         let text = format!("{name} is new: say from=TOKEN, earliest or latest");
-        return Err(refuse(StatusCode::NOT_FOUND, Code::CONSUMER, text));
+        return Err(Refused::new(StatusCode::NOT_FOUND, Code::CONSUMER, text));
     };
     let behind = behind(parts, from).await?;
     let made = ask(ConsumerAsk::Open { name: name.clone(), behind }).await?;
@@ -109,7 +126,7 @@ async fn place(
 }
 
 /// The record behind which a feed begins.
-async fn behind(parts: &Parts, from: &str) -> Result<Option<Lsn>, Response> {
+async fn behind(parts: &Parts, from: &str) -> Result<Option<Lsn>, Refused> {
     match from {
         "earliest" => Ok(parts.log.reader().first_lsn().and_then(Lsn::previous)),
         "latest" => Ok(parts.log.progress().borrow().visible),
@@ -118,9 +135,9 @@ async fn behind(parts: &Parts, from: &str) -> Result<Option<Lsn>, Response> {
 }
 
 /// The last record that a token covers. It is visible here.
-async fn covered(parts: &Parts, text: &str) -> Result<(Token, Option<Lsn>), Response> {
+async fn covered(parts: &Parts, text: &str) -> Result<(Token, Option<Lsn>), Refused> {
     let token = Token::parse(text, parts.log.cluster())
-        .map_err(|error| refuse(StatusCode::BAD_REQUEST, error.code(), error))?;
+        .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.code(), error))?;
     let reader = parts.log.reader().clone();
     let finding = tokio::task::spawn_blocking(move || {
         let found = reader.find(&Find::Timestamp(token.timestamp))?;
@@ -128,11 +145,15 @@ async fn covered(parts: &Parts, text: &str) -> Result<(Token, Option<Lsn>), Resp
         Ok::<_, wal::Error>(record.map(|record| (record.lsn, record.timestamp)))
     });
     let found = finding.await.map_err(|_| broken_off())?.map_err(|error| {
-        refuse(StatusCode::INTERNAL_SERVER_ERROR, crate::explain::of_log(&error), causes(&error))
+        Refused::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            crate::explain::of_log(&error),
+            causes(&error),
+        )
     })?;
     let late = || {
         let text = format!("{} has not got what this token covers yet", parts.config.name);
-        refuse(StatusCode::SERVICE_UNAVAILABLE, Code::REPLICA_LATE, text)
+        Refused::new(StatusCode::SERVICE_UNAVAILABLE, Code::REPLICA_LATE, text)
     };
     // The first record of that time or a later one: an earlier time is covered by the one before.
     let (lsn, timestamp) = found.ok_or_else(late)?;
@@ -184,13 +205,14 @@ pub(super) async fn acknowledge(
         let now = parts.link.consumer(ask).await.map_err(no_answer)?;
         now.into_iter().next().ok_or_else(broken_off)
     };
-    done.await.map_or_else(|refused| refused, |consumer: Consumer| Json(consumer).into_response())
+    done.await
+        .map_or_else(Refused::into_response, |consumer: Consumer| Json(consumer).into_response())
 }
 
 pub(super) async fn list(State(parts): State<Parts>) -> Response {
     match parts.link.consumer(ConsumerAsk::List).await {
         Ok(consumers) => Json(json!({ "consumers": consumers })).into_response(),
-        Err(error) => no_answer(error),
+        Err(error) => no_answer(error).into_response(),
     }
 }
 
@@ -199,25 +221,26 @@ pub(super) async fn remove(State(parts): State<Parts>, Path(consumer): Path<Stri
         let name = name(consumer)?;
         parts.link.consumer(ConsumerAsk::Remove { name }).await.map_err(no_answer)
     };
-    done.await.map_or_else(|refused| refused, |_| StatusCode::NO_CONTENT.into_response())
+    done.await.map_or_else(Refused::into_response, |_| StatusCode::NO_CONTENT.into_response())
 }
 
-fn name(text: String) -> Result<ConsumerName, Response> {
-    ConsumerName::new(text).map_err(|error| refuse(StatusCode::BAD_REQUEST, Code::CONSUMER, error))
+fn name(text: String) -> Result<ConsumerName, Refused> {
+    ConsumerName::new(text)
+        .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, Code::CONSUMER, error))
 }
 
-fn bad(why: impl ToString) -> Response {
-    refuse(StatusCode::BAD_REQUEST, Code::HTTP_REQUEST, why)
+fn bad(why: impl ToString) -> Refused {
+    Refused::new(StatusCode::BAD_REQUEST, Code::HTTP_REQUEST, why)
 }
 
-fn no_answer(error: report::Error) -> Response {
+fn no_answer(error: report::Error) -> Refused {
     let status = match error {
         report::Error::Refused { .. } => StatusCode::CONFLICT,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    refuse(status, error.code(), causes(&error))
+    Refused::new(status, error.code(), causes(&error))
 }
 
-fn broken_off() -> Response {
-    refuse(StatusCode::INTERNAL_SERVER_ERROR, Code::DEFECT, "the request was broken off")
+fn broken_off() -> Refused {
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::DEFECT, "the request was broken off")
 }

@@ -17,6 +17,7 @@ mod feed_http;
 mod guard;
 mod hold;
 mod http;
+mod intake;
 mod member;
 mod metrics;
 mod opener;

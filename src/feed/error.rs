@@ -44,8 +44,7 @@ impl Error {
     /// Whether it is worth asking again.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Error::Ended(_) => ErrorClass::Retry,
-            Error::Log(error) if matches!(error, wal::Error::Cut(_)) => ErrorClass::Retry,
+            Error::Ended(_) | Error::Log(wal::Error::Cut(_)) => ErrorClass::Retry,
             Error::Log(_)
             | Error::Changes { .. }
             | Error::NotPrepared { .. }

@@ -58,3 +58,7 @@ pub use reader::{LogReader, SegmentInfo};
 pub use record::{Body, EpochStart, Record, Transaction, TransactionClass};
 pub use timestamp::Timestamp;
 pub use verify::{Verified, verify};
+
+/// The versions of the format that this build reads. It writes the last one where its caller asks for
+/// a codec that only that one has.
+pub const FORMATS: std::ops::RangeInclusive<u16> = segment::FIRST_VERSION..=segment::LAST_VERSION;

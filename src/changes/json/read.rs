@@ -38,7 +38,8 @@ impl Reader {
         self.pay(1)?;
         match kind {
             0..=3 => {
-                let layout = Layout { object: kind < 2, width: if kind % 2 == 0 { 2 } else { 4 } };
+                let layout =
+                    Layout { object: kind < 2, width: if matches!(kind, 0 | 2) { 2 } else { 4 } };
                 self.members(layout, bytes, depth.checked_sub(1)?)
             }
             4 => {

@@ -77,10 +77,11 @@ impl Printer {
                 let (code, lsn) = (error.code(), record.lsn);
                 let error = error.to_string();
                 let wrong = serde_json::json!({ "lsn": lsn, "code": code, "error": error });
-                Ok(match json {
+                match json {
                     true => writeln!(out, "{wrong}")?,
                     false => writeln!(out, "  {code}: {error}")?,
-                })
+                }
+                Ok(())
             }
         }
     }

@@ -4,8 +4,11 @@ use proptest::prelude::*;
 use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn};
 
 use super::*;
-use crate::cluster::{AckWhen, Grant, QuorumConfig, Rule};
-use crate::report::{LogIdentity, Standing};
+use crate::cluster::{AckWhen, Grant, LogFormats, QuorumConfig, Rule};
+use crate::report::{Consumer, LogIdentity, Standing};
+
+mod consumer;
+mod finalize;
 
 const CLUSTER: ClusterId = ClusterId::from_bytes([9; 16]);
 
@@ -44,6 +47,7 @@ fn registration(index: usize, number: u8, tail: Option<LogPoint>) -> Registratio
         server: None,
         tail,
         promised: None,
+        log_formats: LogFormats::OURS,
     }
 }
 
@@ -163,6 +167,10 @@ fn told(commands: &[Command]) -> Vec<String> {
         Command::Answer(_, Reply::Noted) => "noted".to_owned(),
         Command::Answer(_, Reply::Fenced) => "fenced".to_owned(),
         Command::Answer(_, Reply::Refused { reason, .. }) => format!("refused: {reason}"),
+        Command::Answer(_, Reply::Consumers(found)) => {
+            let one = |known: &Consumer| (known.name.to_string(), known.acknowledged.map(Lsn::get));
+            format!("{:?}", found.iter().map(one).collect::<Vec<_>>())
+        }
         Command::Answer(_, Reply::Granted(grant)) => format!(
             "granted {} commit {:?} fence {:?}",
             grant.shipper.epoch,
@@ -173,6 +181,9 @@ fn told(commands: &[Command]) -> Vec<String> {
         Command::Replacing(_, Replacing::Counts { generation }) => format!("counts {generation}"),
         Command::Replacing(_, Replacing::Unknown) => "unknown".to_owned(),
         Command::Replacing(_, Replacing::Refused(reason)) => format!("refused: {reason}"),
+        Command::Finalizing(_, Finalizing::Raised { from, to }) => format!("from {from} to {to}"),
+        Command::Finalizing(_, Finalizing::InForce(format)) => format!("{format} in force"),
+        Command::Finalizing(_, Finalizing::Refused(reason)) => format!("refused: {reason}"),
     };
     commands.iter().map(text).collect()
 }

@@ -34,6 +34,7 @@ pub(super) fn view(
         config: state.commit(),
         ack: state.ack,
         consumers: state.consumers.clone(),
+        log_format: state.log_format,
     }
 }
 
