@@ -29,6 +29,7 @@ mod value;
 
 pub use charset::charset_of_collation;
 pub use error::Error;
+pub use json::{Difference, Json};
 pub use line::{Envelope, Line, Lines};
 pub use table::{Column, Detail, Dialect, Table};
 pub use transaction::{Change, Changes, Operation, Row, RowChange, xid};

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::charset::Charset;
-use super::json;
+use super::json::{self, Difference};
 use super::{Column, compressed, number, temporal};
 use crate::binlog::Cell;
 
@@ -39,6 +39,8 @@ pub enum Value {
     },
     /// VECTOR.
     Vector(Vec<f32>),
+    /// What changed in a JSON document, where the one before is not there.
+    Differences(Vec<Difference>),
 }
 
 /// Where the character set is not told.
@@ -66,9 +68,12 @@ impl Value {
             7 | 10..=12 | 14 | 17..=19 => Value::Text(temporal::text(kind, bytes)?),
             16 => Value::Text(bits(kind.meta, bytes)?),
             242 => vector(bytes)?,
-            245 if cell.partial => {
-                Value::Text(json::patch(json::document(before?)?, bytes)?.to_string())
-            }
+            245 if cell.partial => match before {
+                Some(before) => {
+                    Value::Text(json::patch(json::document(before)?, bytes)?.to_string())
+                }
+                None => Value::Differences(json::differences(bytes)?),
+            },
             245 => Value::Text(json::document(bytes)?.to_string()),
             246 => Value::Text(number::decimal(kind, bytes)?),
             247 => enumerated(column, number::unsigned(bytes)?)?,
@@ -179,6 +184,11 @@ impl Serialize for Value {
                 map.end()
             }
             Value::Vector(numbers) => to.collect_seq(numbers),
+            Value::Differences(all) => {
+                let mut map = to.serialize_map(Some(1))?;
+                map.serialize_entry("differences", all)?;
+                map.end()
+            }
         }
     }
 }

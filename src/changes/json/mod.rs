@@ -10,7 +10,7 @@ mod patch;
 mod read;
 mod text;
 
-pub use patch::patch;
+pub use patch::{Difference, differences, patch};
 pub use read::document;
 
 /// The server's own limit.

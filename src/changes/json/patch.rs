@@ -3,37 +3,73 @@
 use super::{Json, document};
 use crate::binlog::reader::Reader;
 
-const REPLACE: u8 = 0;
-const INSERT: u8 = 1;
-const REMOVE: u8 = 2;
-
 /// One step of a path.
 enum Leg {
     Key(String),
     Index(usize),
 }
 
-/// The document after. `None`: these are no differences of that document.
-pub fn patch(mut json: Json, differences: &[u8]) -> Option<Json> {
-    let mut reader = Reader::new(differences, "JSON differences");
+/// One difference.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Difference {
+    /// What is done there.
+    pub op: Operation,
+    /// Where: `$.key[7]`.
+    pub path: String,
+    /// The new value as JSON text; none where one is removed.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub value: Option<Json>,
+}
+
+/// What a difference does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Another value instead of the one there.
+    Replace,
+    /// A new member, or an element in front of the one there.
+    Insert,
+    /// The one there goes.
+    Remove,
+}
+
+fn as_text<S: serde::Serializer>(value: &Option<Json>, to: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => to.collect_str(value),
+        None => to.serialize_none(),
+    }
+}
+
+/// Differences by themselves, in their order. `None`: the bytes are none.
+pub fn differences(bytes: &[u8]) -> Option<Vec<Difference>> {
+    let mut reader = Reader::new(bytes, "JSON differences");
+    let mut all = Vec::new();
     while !reader.is_empty() {
-        let operation = reader.u8().ok()?;
-        let path = field(&mut reader)?;
-        let mut legs = legs(path)?;
-        match operation {
-            REPLACE | INSERT => {
-                let value = document(field(&mut reader)?)?;
-                match legs.pop() {
-                    None if operation == REPLACE => json = value,
-                    None => return None,
-                    Some(last) => set(seek(&mut json, &legs)?, last, value, operation)?,
-                }
-            }
-            REMOVE => {
-                let last = legs.pop()?;
-                remove(seek(&mut json, &legs)?, &last)?;
-            }
+        let op = match reader.u8().ok()? {
+            0 => Operation::Replace,
+            1 => Operation::Insert,
+            2 => Operation::Remove,
             _ => return None,
+        };
+        let path = std::str::from_utf8(field(&mut reader)?).ok()?.to_owned();
+        let value = match op {
+            Operation::Remove => None,
+            _ => Some(document(field(&mut reader)?)?),
+        };
+        all.push(Difference { op, path, value });
+    }
+    Some(all)
+}
+
+/// The document after. `None`: these are no differences of that document.
+pub fn patch(mut json: Json, bytes: &[u8]) -> Option<Json> {
+    for Difference { op, path, value } in differences(bytes)? {
+        let mut legs = legs(&path)?;
+        match (legs.pop(), value) {
+            (None, Some(value)) if op == Operation::Replace => json = value,
+            (None, _) => return None,
+            (Some(last), Some(value)) => set(seek(&mut json, &legs)?, last, value, op)?,
+            (Some(last), None) => remove(seek(&mut json, &legs)?, &last)?,
         }
     }
     Some(json)
@@ -54,18 +90,18 @@ fn seek<'a>(json: &'a mut Json, legs: &[Leg]) -> Option<&'a mut Json> {
     })
 }
 
-fn set(parent: &mut Json, last: Leg, value: Json, operation: u8) -> Option<()> {
+fn set(parent: &mut Json, last: Leg, value: Json, op: Operation) -> Option<()> {
     match (parent, last) {
         (Json::Object(members), Leg::Key(key)) => {
             let order = |name: &str| (name.len(), name.as_bytes().to_vec());
             let wanted = order(&key);
             match members.binary_search_by(|(name, _)| order(name).cmp(&wanted)) {
                 Ok(at) => members.get_mut(at)?.1 = value,
-                Err(at) if operation == INSERT => members.insert(at, (key, value)),
+                Err(at) if op == Operation::Insert => members.insert(at, (key, value)),
                 Err(_) => return None,
             }
         }
-        (Json::Array(values), Leg::Index(index)) if operation == REPLACE => {
+        (Json::Array(values), Leg::Index(index)) if op == Operation::Replace => {
             *values.get_mut(index)? = value;
         }
         (Json::Array(values), Leg::Index(index)) => values.insert(index.min(values.len()), value),
@@ -89,10 +125,9 @@ fn remove(parent: &mut Json, last: &Leg) -> Option<()> {
 }
 
 /// `$.key."another key"[7]`, as the server writes it.
-fn legs(path: &[u8]) -> Option<Vec<Leg>> {
-    let mut rest = std::str::from_utf8(path).ok()?;
+fn legs(path: &str) -> Option<Vec<Leg>> {
     // Old servers leave the `$` away.
-    rest = rest.strip_prefix('$').unwrap_or(rest);
+    let mut rest = path.strip_prefix('$').unwrap_or(path);
     let mut legs = Vec::new();
     while !rest.is_empty() {
         if let Some(inner) = rest.strip_prefix('[') {
@@ -135,6 +170,10 @@ fn quoted_len(text: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
+    const REPLACE: u8 = 0;
+    const INSERT: u8 = 1;
+    const REMOVE: u8 = 2;
+
     fn lenenc(bytes: &[u8]) -> Vec<u8> {
         [&[u8::try_from(bytes.len()).unwrap()], bytes].concat()
     }
@@ -154,6 +193,10 @@ mod tests {
             [&[REMOVE][..], &lenenc(b"$.\"a.b\"")].concat(),
         ]
         .concat();
+        let shown = serde_json::to_string(&super::differences(&differences).unwrap()[..2]).unwrap();
+        let replaced = r#"{"op":"replace","path":"$.b[1]","value":"7"}"#;
+        let inserted = r#"{"op":"insert","path":"$.a","value":"7"}"#;
+        assert_eq!(shown, format!("[{replaced},{inserted}]"));
         let after = patch(before.clone(), &differences).unwrap();
         assert_eq!(after.to_string(), r#"{"a": 7, "b": [7, 1, 7]}"#);
         for wrong in [b"$.c".as_slice(), b"$.b[9]", b"$[0]", b"b", b"$.\"a", b"$[x]"] {
