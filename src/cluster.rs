@@ -17,12 +17,7 @@ impl MemberName {
     /// # Errors
     /// [`BadName`] names the text.
     pub fn new(text: impl Into<String>) -> Result<MemberName, BadName> {
-        let text = text.into();
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        if text.is_empty() || text.len() > 63 || !text.bytes().all(legal) {
-            return Err(BadName(text));
-        }
-        Ok(MemberName(text))
+        named(text.into()).map(MemberName)
     }
 
     /// The text.
@@ -43,9 +38,49 @@ impl<'de> Deserialize<'de> for MemberName {
     }
 }
 
-/// A text that cannot name a member.
+/// Name of a consumer of the change feed; letters as in a [`MemberName`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ConsumerName(String);
+
+impl ConsumerName {
+    /// Checks length and letters.
+    ///
+    /// # Errors
+    /// [`BadName`] names the text.
+    pub fn new(text: impl Into<String>) -> Result<ConsumerName, BadName> {
+        named(text.into()).map(ConsumerName)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConsumerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ConsumerName {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<ConsumerName, D::Error> {
+        ConsumerName::new(String::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}
+
+fn named(text: String) -> Result<String, BadName> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if text.is_empty() || text.len() > 63 || !text.bytes().all(legal) {
+        return Err(BadName(text));
+    }
+    Ok(text)
+}
+
+/// A text that cannot name a member or a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no member name: 1 to 63 letters, digits, '_', '.' or '-'")]
+#[error("{0:?} is no name: 1 to 63 letters, digits, '_', '.' or '-'")]
 pub struct BadName(String);
 
 /// A member as it counts (I16): its name, and the life of the log folder that was counted in.

@@ -12,6 +12,7 @@ pub mod config;
 pub mod lag;
 pub mod metrics;
 pub mod token;
+pub mod wall_clock;
 
 pub mod binlog;
 pub mod server;
@@ -30,6 +31,8 @@ pub mod ship;
 pub mod apply;
 pub mod report;
 pub mod verify;
+pub mod changes;
+pub mod feed;
 
 pub mod agent;
 pub mod coordinator;

@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use wal::{LogPoint, Lsn, Timestamp};
 
-use super::Parts;
 use super::state::{AgentState, LetGo};
+use super::{Parts, feed_http};
 use crate::certificate::CertificateStatus;
 use crate::config::duration;
 use crate::explain::{Code, Coded};
@@ -56,6 +56,9 @@ pub(super) async fn serve(
         .route("/v1/throttle", get(super::throttle::throttle))
         .route("/v1/adopt", post(super::replica::adopt))
         .route("/v1/verify", post(super::verify_http::verify))
+        .route("/v1/changes", get(feed_http::changes))
+        .route("/v1/consumers", get(feed_http::list))
+        .route("/v1/consumers/{name}", post(feed_http::acknowledge).delete(feed_http::remove))
         .fallback(async || refuse(StatusCode::NOT_FOUND, Code::HTTP_REQUEST, "no such path"))
         .with_state(parts);
     if let Err(error) = crate::http::serve(listener, door, app, LAST_ANSWERS, stop).await {
@@ -86,6 +89,9 @@ struct Status {
     applied: Option<Lsn>,
     applied_timestamp: Option<Timestamp>,
     no_room: bool,
+    /// The lowest record that a named consumer of the change feed still needs, as the coordinator last
+    /// said.
+    consumers_need: Option<Lsn>,
     certificates: Vec<CertificateStatus>,
 }
 
@@ -108,6 +114,7 @@ async fn status(State(parts): State<Parts>) -> Json<Status> {
         applied: applied.map(|(lsn, _)| lsn),
         applied_timestamp: applied.map(|(_, timestamp)| timestamp),
         no_room: progress.no_room,
+        consumers_need: parts.view.borrow().as_ref().and_then(crate::report::View::lowest_needed),
         certificates: parts.doors.certificates(),
     })
 }

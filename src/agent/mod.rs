@@ -13,6 +13,7 @@
 mod attach;
 mod counter;
 mod error;
+mod feed_http;
 mod guard;
 mod hold;
 mod http;
@@ -46,6 +47,7 @@ use tokio_util::task::TaskTracker;
 pub use error::Error;
 
 use crate::config::AgentConfig;
+use crate::feed::Feeds;
 use crate::http::Door;
 use crate::log::LogHandle;
 use crate::metrics::Exporter;
@@ -77,6 +79,7 @@ struct Parts {
     /// Holds the applier back.
     hold: Hold,
     verifications: Verifications,
+    feeds: Feeds,
 }
 
 impl Parts {
@@ -138,6 +141,7 @@ pub async fn run(
         acks: Arc::default(),
         hold: Hold::default(),
         verifications: Verifications::default(),
+        feeds: Feeds::new(stop.clone()),
     };
     tasks.spawn(parts.committed.clone().follow(parts.log.progress(), stop.clone()));
     tasks.spawn(parts.doors.clone().follow(renewals, stop.clone()));

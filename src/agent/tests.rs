@@ -8,6 +8,7 @@ use super::*;
 use crate::cluster::{AckWhen, LogFormat, MemberName};
 use crate::config::Config;
 use crate::explain::{Code, Coded};
+use crate::feed::Feeds;
 use crate::report::Protection;
 
 /// Nobody listens at port 1.
@@ -61,6 +62,7 @@ fn member() -> Member {
         acks: Arc::default(),
         hold: Hold::default(),
         verifications: Verifications::default(),
+        feeds: Feeds::new(stop.clone()),
     };
     Member { parts, view, _folder: folder }
 }
@@ -77,6 +79,7 @@ fn led_by(source: &str) -> Option<View> {
         config: Vec::new(),
         ack: AckWhen::Flushed,
         log_format: LogFormat::FIRST,
+        consumers: Vec::new(),
     })
 }
 

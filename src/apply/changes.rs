@@ -12,7 +12,7 @@ use super::packet::{self, PacketLimit, Part};
 use super::{Error, Format};
 use crate::binlog::{
     Checksum, Event, EventKind, QueryEvent, QueryRole, TableMap, XaPrepare, events,
-    expand_compressed, expand_payload, is_compressed,
+    expand_compressed, expand_payload, is_compressed, xid_of_statement,
 };
 
 /// A compressed event of the source may not grow beyond what the source could have held.
@@ -137,7 +137,7 @@ impl Walk {
             EventKind::QUERY => self.query(event),
             EventKind::XA_PREPARE => {
                 let xa = XaPrepare::decode(event.body(checksum)?)?;
-                self.found.xid = Some(xid(&xa));
+                self.found.xid = Some(xa.xid());
                 Ok(())
             }
             EventKind::GTID
@@ -171,7 +171,7 @@ impl Walk {
         match role {
             QueryRole::Begin | QueryRole::Commit | QueryRole::XaStart | QueryRole::XaEnd => {}
             QueryRole::XaPrepare | QueryRole::XaCommit | QueryRole::XaRollback => {
-                self.found.xid = Some(xid_of_text(query.text));
+                self.found.xid = Some(xid_of_statement(query.text));
             }
             QueryRole::Savepoint => self.pieces.push(Piece::Savepoint(query.text.to_vec())),
             QueryRole::RollbackTo => self.pieces.push(Piece::RollbackTo(query.text.to_vec())),
@@ -248,25 +248,6 @@ impl Walk {
     }
 }
 
-/// An XA id as the servers write it in their statements, in lower case.
-fn xid(xa: &XaPrepare) -> String {
-    xid_text(&xa.gtrid, &xa.bqual, u64::from(xa.format_id))
-}
-
-/// The same, from an id's parts.
-pub fn xid_text(global: &[u8], branch: &[u8], format: u64) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("x'{}',x'{}',{format}", hex(global), hex(branch))
-}
-
-/// The id in `XA COMMIT X'6964',X'',1`.
-fn xid_of_text(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let mut words = text.splitn(3, ' ');
-    let id = words.nth(2).unwrap_or_default();
-    id.chars().filter(|letter| !letter.is_whitespace()).collect::<String>().to_ascii_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,13 +312,5 @@ mod tests {
                 Err(other) => panic!("{kind}: {other}"),
             }
         }
-    }
-
-    #[test]
-    fn an_xa_id_is_the_same_from_event_and_statement() {
-        let xa =
-            XaPrepare { one_phase: false, format_id: 1, gtrid: b"x1".to_vec(), bqual: Vec::new() };
-        assert_eq!(xid(&xa), "x'7831',x'',1");
-        assert_eq!(xid_of_text(b"XA COMMIT X'7831',X'',1"), xid(&xa));
     }
 }

@@ -72,7 +72,7 @@ fn xid_of(row: &Row) -> Option<String> {
     let (format, global, branch) = (number(0)?, number(1)?, number(2)?);
     let data = row.get(3)?.as_deref()?;
     let (global, branch) = data.get(..global.checked_add(branch)?)?.split_at(global);
-    Some(super::changes::xid_text(global, branch, format as u64))
+    Some(crate::binlog::xid_text(global, branch, format as u64))
 }
 
 /// In a session of its own: the transaction stays with the server when that session ends.

@@ -195,6 +195,15 @@ pub fn events(bytes: &Bytes) -> Events {
     Events { rest: bytes.clone() }
 }
 
+/// Whether the first of these events is the first of a transaction.
+///
+/// # Errors
+/// [`Error::Truncated`] and others of a damaged event.
+pub fn begins_transaction(bytes: &Bytes) -> Result<bool, Error> {
+    let first = events(bytes).next().transpose()?;
+    Ok(first.is_some_and(|event| event.header.kind.begins_transaction()))
+}
+
 /// Iterator of [`events`].
 #[derive(Debug, Clone)]
 pub struct Events {

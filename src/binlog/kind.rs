@@ -147,6 +147,16 @@ impl EventKind {
         matches!(self.0, 24 | 31 | 39 | 167 | 170)
     }
 
+    /// Rows with a before image only.
+    pub const fn is_delete_rows(self) -> bool {
+        matches!(self.0, 25 | 32 | 168 | 171)
+    }
+
+    /// The first event of a transaction, on every server that is supported; it may give its name.
+    pub const fn begins_transaction(self) -> bool {
+        matches!(self.0, 33 | 34 | 42 | 162)
+    }
+
     /// Parts of a change in statement format: what row-based applying cannot do.
     pub const fn is_statement_part(self) -> bool {
         matches!(self.0, 5 | 6 | 8..=14 | 17 | 18)

@@ -28,6 +28,7 @@ pub(crate) mod reader;
 mod rows;
 mod status_vars;
 mod table_map;
+mod xid;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +36,7 @@ pub use assembly::{Assembled, Assembler, AssemblerOptions, PIECE_BYTES};
 pub use compressed::{expand_compressed, is_compressed};
 pub use control::{GtidList, Heartbeat, Rotate, XaPrepare, Xid};
 pub use error::Error;
-pub use event::{Checksum, Event, EventFlags, EventHeader, Events, events};
+pub use event::{Checksum, Event, EventFlags, EventHeader, Events, begins_transaction, events};
 pub use format_description::FormatDescription;
 pub use gtid_event::{MariadbGtidEvent, MariadbXid, MysqlGtidEvent};
 pub use gtid_set::{BadGtidSet, GtidSet, MariadbGtidList, MysqlGtidSet};
@@ -43,6 +44,7 @@ pub use kind::EventKind;
 pub use payload::{Payload, PayloadCompression, expand_payload};
 pub use query::QueryEvent;
 pub use query_role::QueryRole;
-pub use rows::{Cell, Image, RowsEvent};
+pub use rows::{Cell, Image, RowsEvent, decimal_len};
 pub use status_vars::{QueryCharset, StatusVars};
 pub use table_map::{ColumnType, TableMap, TableMetadata};
+pub use xid::{xid_of_statement, xid_text};

@@ -99,38 +99,54 @@ impl<'a> RowsEvent<'a> {
     where
         F: FnMut(Cell<'a>),
     {
+        let (mut row, mut offset) = (0, 0);
+        while let Some(next) = self.row(table, row, offset, &mut visit)? {
+            (row, offset) = (row + 1, next);
+        }
+        Ok(row)
+    }
+
+    /// Shows the cells of one row, before image first: number `row`, which begins `offset` bytes
+    /// into the rows. Where the next one begins; `None` if none begins here.
+    ///
+    /// # Errors
+    /// As [`RowsEvent::walk`].
+    pub fn row<F>(
+        &self,
+        table: &TableMap,
+        row: usize,
+        offset: usize,
+        visit: &mut F,
+    ) -> Result<Option<usize>, Error>
+    where
+        F: FnMut(Cell<'a>),
+    {
         if table.table_id != self.table_id {
             return Err(Error::NoTableMap(self.table_id));
         }
         let mut reader = Reader::new(self.rows, "row");
+        reader.take(offset)?;
         if self.columns != table.columns.len() {
             return Err(reader.malformed());
         }
-        let mut row = 0;
-        while !reader.is_empty() {
-            let before = reader.rest().len();
-            if self.kind.is_update_rows() {
-                self.image(&mut reader, table, (row, Image::Before, self.present), &mut visit)?;
-                self.image(
-                    &mut reader,
-                    table,
-                    (row, Image::After, self.present_after),
-                    &mut visit,
-                )?;
-            } else {
-                let image = match self.kind {
-                    EventKind::DELETE_ROWS | EventKind::DELETE_ROWS_V1 => Image::Before,
-                    _ => Image::After,
-                };
-                self.image(&mut reader, table, (row, image, self.present), &mut visit)?;
-            }
-            // A row of no bytes would go on for ever.
-            if reader.rest().len() == before {
-                return Err(reader.malformed());
-            }
-            row += 1;
+        if reader.is_empty() {
+            return Ok(None);
         }
-        Ok(row)
+        let before = reader.rest().len();
+        let first = match self.kind.is_update_rows() || self.kind.is_delete_rows() {
+            true => Image::Before,
+            false => Image::After,
+        };
+        self.image(&mut reader, table, (row, first, self.present), visit)?;
+        if self.kind.is_update_rows() {
+            self.image(&mut reader, table, (row, Image::After, self.present_after), visit)?;
+        }
+        let len = before - reader.rest().len();
+        // A row of no bytes would go on for ever.
+        if len == 0 {
+            return Err(reader.malformed());
+        }
+        Ok(Some(offset + len))
     }
 
     fn image<F: FnMut(Cell<'a>)>(
@@ -202,7 +218,7 @@ fn prefixed<'a>(reader: &mut Reader<'a>, width: usize) -> Result<&'a [u8], Error
 }
 
 /// Bytes of a DECIMAL with precision in the low and scale in the high byte.
-fn decimal_len(meta: u16) -> Option<usize> {
+pub fn decimal_len(meta: u16) -> Option<usize> {
     const BYTES: [usize; 9] = [0, 1, 1, 2, 2, 3, 3, 4, 4];
     let (precision, scale) = (usize::from(meta & 0xff), usize::from(meta >> 8));
     let whole = precision.checked_sub(scale)?;

@@ -10,8 +10,8 @@ use crate::cluster::{BadName, causes};
 use crate::coordinator::store;
 use crate::explain::{Code, Coded, of_log};
 use crate::{
-    agent, apply, config, doctor, http, log, report, server, ship, stamp, tail, timestamp, token,
-    wire,
+    agent, apply, changes, config, doctor, http, log, report, server, ship, stamp, tail, timestamp,
+    token, wire,
 };
 
 /// The failure with the code of the first of its causes that has one, or `otherwise`.
@@ -32,6 +32,7 @@ fn code(error: &(dyn Error + 'static)) -> Option<Code> {
         Coded => |error| error.code,
         agent::Error => agent::Error::code,
         apply::Error => apply::Error::code,
+        changes::Error => changes::Error::code,
         config::Error => config::Error::code,
         doctor::Error => doctor::Error::code,
         http::Error => http::Error::code,

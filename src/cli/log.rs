@@ -4,9 +4,9 @@
 //! `repair` alone takes the lock, and other members' records.
 //! Does not follow a growing log.
 
-mod clock;
 mod line;
 mod repair;
+mod rows;
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -16,8 +16,9 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use wal::{BinlogPosition, Find, Gtid, LogReader, Lsn, Timestamp};
 
-use self::clock::Time;
+use self::rows::{Look, Printer};
 use crate::explain::{Code, Coded};
+use crate::wall_clock::Time;
 
 /// Look at a log folder, also beside the agent that writes it.
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ pub struct LogArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Print records, one per line.
+    /// Print records and, below each transaction, its rows as values with names.
     Dump {
         /// The log folder of an agent.
         dir: PathBuf,
@@ -38,9 +39,12 @@ enum Verb {
         /// Most records to print. Default: all.
         #[arg(long, value_name = "N")]
         limit: Option<u64>,
-        /// One JSON object per line.
+        /// One JSON object per line: each change as in schemas/change.md, each other record as it is.
         #[arg(long)]
         json: bool,
+        /// Records only, without what they changed.
+        #[arg(long)]
+        heads: bool,
     },
     /// Print whose log it is, its segments and its epochs.
     Stat {
@@ -98,7 +102,9 @@ struct What {
 pub fn run(args: LogArgs) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let done = match args.verb {
-        Verb::Dump { dir, from, limit, json } => dump(&mut out, &dir, from, limit, json),
+        Verb::Dump { dir, from, limit, json, heads } => {
+            dump(&mut out, &dir, from, limit, Look { json, heads })
+        }
         Verb::Stat { dir, json } => stat(&mut out, &dir, json),
         Verb::Verify { dir } => verify(&mut out, &dir),
         Verb::Repair(args) => {
@@ -120,7 +126,7 @@ fn dump(
     dir: &Path,
     from: Option<Lsn>,
     limit: Option<u64>,
-    json: bool,
+    look: Look,
 ) -> anyhow::Result<ExitCode> {
     let reader = open(dir)?;
     let (Some(first), Some(last)) = (reader.first_lsn(), reader.written()) else {
@@ -129,16 +135,18 @@ fn dump(
     let from = from.unwrap_or(first);
     let mut left = limit.unwrap_or(u64::MAX);
     let mut cursor = reader.cursor(from)?;
+    let mut printer = Printer::new(&reader, from, look)?;
     while left > 0
         && let Some(frame) = cursor.next_frame(last.lsn)?
     {
         let wanted = frame.records()?.into_iter().filter(|record| record.lsn >= from);
         for record in wanted.take(usize::try_from(left).unwrap_or(usize::MAX)) {
-            line::write(out, frame.header().epoch, &record, json)?;
+            printer.record(out, frame.header().epoch, &record)?;
             left -= 1;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    // What could not be told is named in its place.
+    Ok(if printer.untold == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn stat(out: &mut impl Write, dir: &Path, json: bool) -> anyhow::Result<ExitCode> {

@@ -18,6 +18,7 @@ mod log;
 mod member;
 mod role;
 mod status;
+mod tail;
 mod upgrade;
 mod verify;
 
@@ -53,6 +54,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show the cluster.
     Status(status::Args),
+    /// Print committed changes as they come, one JSON object a line.
+    Tail(tail::Args),
     /// Say where a restored replica stands.
     Adopt(adopt::Args),
     /// Prove that replicas equal the source.
@@ -88,6 +91,7 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
         Command::Playground(args) => playground::run(args),
         Command::Doctor(args) => printed(doctor::run(args)),
         Command::Status(args) => printed(status::run(args)),
+        Command::Tail(args) => printed(tail::run(args)),
         Command::Adopt(args) => printed(adopt::run(args)),
         Command::Member(args) => printed(member::run(args)),
         Command::Upgrade(args) => printed(upgrade::run(args)),

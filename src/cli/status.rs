@@ -140,6 +140,13 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
         format!("; {newer} with `plimsoll upgrade finalize` once every member reads it")
     });
     facts.push(("log format", format!("{}{newer}", status.log_format)));
+    for known in &status.consumers {
+        let lag = number(known.lag_records);
+        facts.push((
+            "consumer",
+            format!("{}: lacks {lag} records, last heard of {}", known.name, known.since),
+        ));
+    }
     if !status.waiting_for.is_empty() {
         facts.push(("waiting for", status.waiting_for.join(", ")));
     }
@@ -191,7 +198,7 @@ pub(super) fn clean(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::cluster::LogFormat;
-    use crate::coordinator::ServerStatus;
+    use crate::coordinator::{ConsumerStatus, ServerStatus};
 
     fn member(name: &str, role: &str, applied: Option<u64>) -> MemberStatus {
         let witness = role == "witness";
@@ -248,6 +255,14 @@ mod tests {
                 member("s2", "replica", Some(20)),
                 member("s3", "witness", None),
             ],
+            consumers: vec![ConsumerStatus {
+                name: "search".to_owned(),
+                acknowledged_lsn: Some(900),
+                token: None,
+                since: "2026-11-21T12:00:00.000000Z".to_owned(),
+                lag_records: Some(100),
+                lag_seconds: 2.0,
+            }],
         }
     }
 
@@ -263,6 +278,7 @@ rule         2 of s1, s2, s3 flushed (1 may be lost, 1 may be away); COMMIT retu
 committed    1000
 protection   UNPROTECTED: PLM220 semi-sync is off
 log format   1; 2 with `plimsoll upgrade finalize` once every member reads it
+consumer     search: lacks 100 records, last heard of 2026-11-21T12:00:00.000000Z
 waiting for  s3
 
 MEMBER  ROLE     STANDING  WRITTEN  FLUSHED  APPLIED  LAG  SINCE  SERVER          STATE

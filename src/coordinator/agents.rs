@@ -169,7 +169,9 @@ impl Session {
         let speaks_for = match ask {
             Ask::Register(registration) => &registration.member,
             Ask::Grant { member, .. } => member,
-            Ask::EpochComplete { .. } | Ask::ConfigCommitted { .. } => &self.member,
+            Ask::EpochComplete { .. } | Ask::ConfigCommitted { .. } | Ask::Consumer(_) => {
+                &self.member
+            }
         };
         if *speaks_for != self.member {
             return Some(format!("{} cannot speak for {speaks_for}", self.member));

@@ -15,6 +15,7 @@ use super::store::{Error, Revision, Store};
 use crate::cluster::{GrantId, MemberName};
 use crate::explain::Code;
 use crate::report::{Ask, Reply};
+use crate::wall_clock::Time;
 
 /// Requests that wait for the store's fsync. Each agent has one at a time, operators a few: more would
 /// only wait at their own end.
@@ -168,6 +169,7 @@ impl<S: Store> Core<S> {
             Ask::ConfigCommitted { shipper, generation } => {
                 Event::ConfigCommitted { asker, shipper, generation }
             }
+            Ask::Consumer(ask) => Event::AsksConsumer { asker, ask, now: Time::now().micros() },
         };
         self.handle(event, Answering::Agent(answer)).await
     }
@@ -242,6 +244,6 @@ fn note(reply: &Reply) {
         ),
         Reply::Fenced => info!("told a shipper that it is over"),
         Reply::Refused { code, reason } => info!(%code, %reason, "refused"),
-        Reply::Registered { .. } | Reply::Noted => {}
+        Reply::Registered { .. } | Reply::Noted | Reply::Consumers(_) => {}
     }
 }

@@ -24,4 +24,4 @@ mod throttle;
 mod tests;
 
 pub use run::{Coordinator, run};
-pub use status::{MemberStatus, ServerStatus, Status};
+pub use status::{ConsumerStatus, MemberStatus, ServerStatus, Status};

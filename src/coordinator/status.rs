@@ -13,7 +13,8 @@ use crate::certificate::CertificateStatus;
 use crate::cluster::{AckWhen, LogFormat};
 use crate::explain::{Code, Coded};
 use crate::quorum::rule;
-use crate::report::Protection;
+use crate::report::{Consumer, Protection};
+use crate::wall_clock::Time;
 
 mod findings;
 mod member;
@@ -67,6 +68,26 @@ pub struct Status {
     pub certificates: Vec<CertificateStatus>,
     /// All members, in the configuration's order.
     pub members: Vec<MemberStatus>,
+    /// Named consumers of the change feed.
+    #[serde(default)]
+    pub consumers: Vec<ConsumerStatus>,
+}
+
+/// A named consumer of the change feed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsumerStatus {
+    /// Name.
+    pub name: String,
+    /// It has acknowledged everything up to this record.
+    pub acknowledged_lsn: Option<u64>,
+    /// With this token.
+    pub token: Option<String>,
+    /// When, by the coordinator's clock; at first: when it was made.
+    pub since: String,
+    /// Committed records that it has not acknowledged.
+    pub lag_records: Option<u64>,
+    /// How long ago the commit point passed what it has acknowledged.
+    pub lag_seconds: f64,
 }
 
 /// One member at one moment. LSNs and timestamps as it last reported them.
@@ -136,7 +157,10 @@ pub fn status(name: &str, picture: &Picture, board: &Board, now: Instant) -> Sta
     let commit = board.commit();
     let members: Vec<MemberStatus> =
         state.members.iter().map(|member| member::status(member, picture, board, now)).collect();
-    let found = findings::look(picture, board, &members, now);
+    let consumers: Vec<ConsumerStatus> =
+        state.consumers.iter().map(|known| consumer(known, board, now)).collect();
+    let mut found = findings::look(picture, board, &members, now);
+    found.consumers(&consumers);
     let configs = state.commit();
     let words: Vec<String> = configs.iter().map(rule::in_words).collect();
     let (protection, reasons) = protection(picture, board, now);
@@ -162,6 +186,20 @@ pub fn status(name: &str, picture: &Picture, board: &Board, now: Instant) -> Sta
         alarms: found.alarms,
         certificates: Vec::new(),
         members,
+        consumers,
+    }
+}
+
+fn consumer(known: &Consumer, board: &Board, now: Instant) -> ConsumerStatus {
+    let acknowledged = known.acknowledged.map_or(0, wal::Lsn::get);
+    let lag = board.commit().map(|mark| mark.lsn.get().saturating_sub(acknowledged));
+    ConsumerStatus {
+        name: known.name.to_string(),
+        acknowledged_lsn: known.acknowledged.map(wal::Lsn::get),
+        token: known.token.clone(),
+        since: Time::from_micros(known.since).to_string(),
+        lag_records: lag,
+        lag_seconds: board.behind_for(known.acknowledged, now).as_secs_f64(),
     }
 }
 

@@ -44,6 +44,9 @@ pub struct Client {
     within: Duration,
 }
 
+/// A body as it comes.
+pub type Stream = Box<dyn std::io::Read + Send>;
+
 /// Status and body.
 #[derive(Debug)]
 pub struct Answer {
@@ -88,6 +91,26 @@ impl Client {
             request = request.header("authorization", bearer);
         }
         answer(&url, request.call())
+    }
+
+    /// `GET` of an answer that goes on for ever: its status, and its body as it comes. `begins` is how
+    /// long the answer may take to begin.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn stream(&self, at: &str, path: &str, begins: Duration) -> Result<(u16, Stream), Error> {
+        let url = format!("{}://{at}{path}", self.scheme);
+        let request = self.agent.get(&url).config().timeout_global(None);
+        let request = request.timeout_connect(Some(begins)).timeout_recv_response(Some(begins));
+        let mut request = request.build();
+        if let Some(bearer) = self.bearer() {
+            request = request.header("authorization", bearer);
+        }
+        let answer = request.call().map_err(|source| {
+            let url = url.clone();
+            Error::Request { url, source: Box::new(source) }
+        })?;
+        Ok((answer.status().as_u16(), Box::new(answer.into_body().into_reader())))
     }
 
     /// `POST` of a JSON body, or of nothing.

@@ -20,8 +20,8 @@ mod throttle;
 mod tests;
 
 pub use access::Door;
-pub use client::{Answer, Client, Credentials};
+pub use client::{Answer, Client, Credentials, Stream};
 pub use error::Error;
 pub use listener::BoundedListener;
-pub use serve::serve;
+pub use serve::{Busy, serve};
 pub use throttle::MaxLag;

@@ -52,7 +52,10 @@ impl UnderWay {
     }
 }
 
-struct Busy(UnderWay);
+/// A request that is being answered. A handler whose body goes on after its answer has begun keeps
+/// the one that is in the request's extensions for as long.
+#[derive(Debug)]
+pub struct Busy(UnderWay);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -94,7 +97,7 @@ pub async fn serve(
 async fn admit(
     State((door, patience)): State<(Door, Duration)>,
     ConnectInfo(under_way): ConnectInfo<UnderWay>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     if request.uri().path() != HEALTH && !door.admits(request.headers()) {
@@ -104,7 +107,8 @@ async fn admit(
         let body = Json(json!({ "error": text, "code": Code::HTTP_CREDENTIAL }));
         return (StatusCode::UNAUTHORIZED, challenge, body).into_response();
     }
-    let _busy = under_way.one();
+    let busy = Arc::new(under_way.one());
+    request.extensions_mut().insert(Arc::clone(&busy));
     // Here, so that no handler waits for a body that comes byte by byte, or never.
     let (head, body) = request.into_parts();
     let late = || format!("the request's body has not come within {} s", patience.as_secs());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use wal::{ClusterId, Incarnation, Lsn};
 
-use super::Error;
 use super::message::{Ask, Registration, Reply, Report};
+use super::{Consumer, ConsumerAsk, Error};
 use crate::cluster::{Grant, MemberName, Shipper};
 
 /// How long a request waits for its answer, the time to reach a coordinator included.
@@ -86,6 +86,18 @@ impl Handle {
         noted("a note of its change", self.ask(ask).await?)
     }
 
+    /// Asks for named consumers, or changes one. What changed is durable at the coordinator when it
+    /// returns; each may be repeated.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the reason, [`Error::NoAnswer`].
+    pub async fn consumer(&self, ask: ConsumerAsk) -> Result<Vec<Consumer>, Error> {
+        match self.ask(Ask::Consumer(ask)).await? {
+            Reply::Consumers(consumers) => Ok(consumers),
+            other => Err(unexpected("consumers", other)),
+        }
+    }
+
     /// Leaves the newest report for the link to send; never waits, overwrites the one before.
     pub fn report(&self, report: Report) {
         self.report.send_replace(Some(report));
@@ -132,6 +144,7 @@ fn unexpected(asked: &'static str, reply: Reply) -> Error {
         Reply::Registered { .. } => "a registration",
         Reply::Granted(_) => "an epoch",
         Reply::Noted => "a note",
+        Reply::Consumers(_) => "consumers",
     };
     Error::Unexpected { asked, got }
 }

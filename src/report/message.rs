@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn, Timestamp};
 
+use super::{Consumer, ConsumerAsk};
 use crate::cluster::{AckWhen, Grant, LogFormat, LogFormats, MemberName, QuorumConfig, Shipper};
 use crate::explain::{Code, Coded};
 
@@ -55,6 +56,8 @@ pub enum Ask {
         /// The new configuration's generation.
         generation: u64,
     },
+    /// About named consumers of the change feed.
+    Consumer(ConsumerAsk),
 }
 
 /// The answer to the [`Request`] of the same id.
@@ -88,6 +91,8 @@ pub enum Reply {
     },
     /// A newer grant exists: this shipper is over.
     Fenced,
+    /// To `Consumer`: those that were asked for, as they are now.
+    Consumers(Vec<Consumer>),
 }
 
 /// Who an agent is, as it says when it connects.
@@ -161,6 +166,9 @@ pub struct View {
     pub config: Vec<QuorumConfig>,
     /// What releases the master's COMMIT.
     pub ack: AckWhen,
+    /// The named consumers of the change feed.
+    #[serde(default)]
+    pub consumers: Vec<Consumer>,
     /// The log's format in force: no log may hold what only a later one has. Older coordinators do not
     /// say: the first. It only grows, so acting on an old view is safe.
     #[serde(default)]
@@ -168,6 +176,12 @@ pub struct View {
 }
 
 impl View {
+    /// The lowest record that a named consumer still needs; `None` where there is none. An older view
+    /// says a lower one: what it lets go, no consumer needs.
+    pub fn lowest_needed(&self) -> Option<Lsn> {
+        self.consumers.iter().map(Consumer::needs).min()
+    }
+
     /// The change under way, if one is.
     pub fn joint(&self) -> Option<&QuorumConfig> {
         (self.config.len() > 1).then(|| self.config.last()).flatten()

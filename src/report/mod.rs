@@ -7,11 +7,13 @@
 //! coordinator of the list in turn.
 //! Does not decide anything: what a report means is the coordinator's, what a view means the agent's.
 
+mod consumer;
 mod error;
 mod handle;
 mod link;
 mod message;
 
+pub use consumer::{Consumer, ConsumerAsk};
 pub use error::Error;
 pub use handle::{Handle, LinkState};
 pub use link::CoordinatorLink;

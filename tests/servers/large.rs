@@ -65,6 +65,8 @@ async fn seen_as_a_whole_or_not_at_all(family: Family) -> Result<()> {
         ensure!(peak <= MEMORY_MAX_MIB, "the agent of {} held {peak} MiB", server.name);
     }
     ensure!(pieces(&source).await? > 50, "the log has no pieces of it");
+    let updates = dumped(&source, &[], "\"op\":\"update\"").await?;
+    ensure!(updates as u64 == ROWS, "{updates} updates are told of it");
     play.end().await
 }
 
@@ -97,10 +99,16 @@ async fn begun_again_after_each_kill(family: Family) -> Result<()> {
 
 /// Pieces in the log of the server's agent.
 async fn pieces(server: &Server) -> Result<usize> {
+    dumped(server, &["--heads"], "\"kind\":\"chunk\"").await
+}
+
+/// How many lines of the log's dump have `what` in them.
+async fn dumped(server: &Server, how: &[&str], what: &str) -> Result<usize> {
     let mut dump = tokio::process::Command::new(PLIMSOLL);
-    let done = dump.args(["log", "dump", "--json"]).arg(&server.agent.log).output().await?;
+    dump.args(["log", "dump", "--json"]).args(how).arg(&server.agent.log);
+    let done = dump.output().await?;
     let text = String::from_utf8_lossy(&done.stdout);
-    Ok(text.lines().filter(|line| line.contains("\"kind\":\"chunk\"")).count())
+    Ok(text.lines().filter(|line| line.contains(what)).count())
 }
 
 /// The most memory that a process has held.

@@ -3,6 +3,7 @@
 mod adopt;
 mod alerts;
 mod appliers;
+mod changes;
 mod connections;
 mod coverage;
 mod doctor;

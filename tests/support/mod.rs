@@ -6,6 +6,7 @@ pub mod http;
 pub mod ledger;
 pub mod playground;
 pub mod random;
+pub mod schema;
 pub mod sql;
 pub mod tail_checks;
 pub mod verify;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use wal::{Body, Epoch, EpochStart, Record, SegmentInfo, Transaction, TransactionClass};
 
-use super::clock::Time;
+use crate::wall_clock::Time;
 
 pub(super) fn write(
     out: &mut impl Write,

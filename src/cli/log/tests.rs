@@ -39,7 +39,7 @@ fn log_of(count: u64) -> (tempfile::TempDir, PathBuf) {
 
 fn dumped(dir: &Path, from: u64, limit: Option<u64>, json: bool) -> String {
     let mut out = Vec::new();
-    dump(&mut out, dir, Lsn::new(from), limit, json).unwrap();
+    dump(&mut out, dir, Lsn::new(from), limit, Look { json, heads: true }).unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -6,6 +6,7 @@
 //! Invariants: I6 (the fence list), I16 (which log counts), and: epochs and the log's format only grow.
 
 mod change;
+mod consumer;
 mod finalize;
 mod grant;
 mod register;
@@ -18,7 +19,7 @@ use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn};
 
 use crate::cluster::{GrantId, MemberName, Shipper, Voter};
 use crate::explain::Coded;
-use crate::report::{Registration, Reply, View};
+use crate::report::{ConsumerAsk, Registration, Reply, View};
 
 pub use finalize::Finalizing;
 pub use state::{Granted, Member, Settings, State};
@@ -72,6 +73,15 @@ pub enum Event {
         asker: Asker,
         /// Which member.
         member: MemberName,
+    },
+    /// Somebody at an agent's HTTP asks about named consumers.
+    AsksConsumer {
+        /// Who asks.
+        asker: Asker,
+        /// What.
+        ask: ConsumerAsk,
+        /// The wall clock, microseconds since 1970 UTC.
+        now: i64,
     },
     /// The operator wants the newest format of the log in force.
     AsksFinalize {
@@ -163,6 +173,7 @@ impl Engine {
                 self.config_committed(asker, shipper, generation)
             }
             Event::AsksReplace { asker, member } => self.replace(asker, &member),
+            Event::AsksConsumer { asker, ask, now } => self.consumer(asker, ask, now),
             Event::AsksFinalize { asker } => self.finalize(asker),
             Event::Reached(points) => self.reached(points),
         }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use wal::{ClusterId, Epoch, LogPoint};
 
 use crate::cluster::{AckWhen, LogFormat, MemberName, QuorumConfig, Rule, Shipper, Voter};
+use crate::report::Consumer;
 
 /// The cluster as it is first made, and as the configuration file has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +70,9 @@ pub struct State {
     pub reached: Vec<(Voter, LogPoint)>,
     /// Voters whose log came back shorter than that. They count for nothing until replaced (I16).
     pub shortened: Vec<Voter>,
+    /// Named consumers of the change feed. A store without any is one that an older version reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumers: Vec<Consumer>,
     /// The log's format in force. It only grows; a store made before there was a second one has the
     /// first.
     #[serde(default)]
@@ -91,6 +95,7 @@ impl State {
             fence: Vec::new(),
             reached: Vec::new(),
             shortened: Vec::new(),
+            consumers: Vec::new(),
             log_format: LogFormat::CURRENT,
         }
     }

@@ -5,8 +5,9 @@ use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn};
 
 use super::*;
 use crate::cluster::{AckWhen, Grant, LogFormats, QuorumConfig, Rule};
-use crate::report::{LogIdentity, Standing};
+use crate::report::{Consumer, LogIdentity, Standing};
 
+mod consumer;
 mod finalize;
 
 const CLUSTER: ClusterId = ClusterId::from_bytes([9; 16]);
@@ -166,6 +167,10 @@ fn told(commands: &[Command]) -> Vec<String> {
         Command::Answer(_, Reply::Noted) => "noted".to_owned(),
         Command::Answer(_, Reply::Fenced) => "fenced".to_owned(),
         Command::Answer(_, Reply::Refused { reason, .. }) => format!("refused: {reason}"),
+        Command::Answer(_, Reply::Consumers(found)) => {
+            let one = |known: &Consumer| (known.name.to_string(), known.acknowledged.map(Lsn::get));
+            format!("{:?}", found.iter().map(one).collect::<Vec<_>>())
+        }
         Command::Answer(_, Reply::Granted(grant)) => format!(
             "granted {} commit {:?} fence {:?}",
             grant.shipper.epoch,

@@ -2,13 +2,16 @@
 
 use std::time::Instant;
 
-use super::MemberStatus;
 use super::member::standing;
+use super::{ConsumerStatus, MemberStatus};
 use crate::cluster::Voter;
 use crate::coordinator::board::Board;
 use crate::coordinator::picture::Picture;
 use crate::explain::{Code, Coded};
 use crate::quorum::rule::{self, Missing};
+
+/// A consumer acknowledges every few seconds, also where nothing happens.
+const CONSUMER_LATE_SECONDS: f64 = 300.0;
 
 #[derive(Default)]
 pub(super) struct Findings {
@@ -117,6 +120,21 @@ impl Findings {
                 incoming.generation
             );
             self.alarm(Code::CHANGE_UNDER_WAY, text);
+        }
+    }
+
+    /// Whoever is late holds the log back, dead or alive.
+    pub(super) fn consumers(&mut self, consumers: &[ConsumerStatus]) {
+        for late in consumers.iter().filter(|known| known.lag_seconds > CONSUMER_LATE_SECONDS) {
+            let text = format!(
+                "consumer {} has acknowledged nothing since {} and lacks {} records, the oldest \
+                 {:.0} s old: every log keeps them for it",
+                late.name,
+                late.since,
+                late.lag_records.unwrap_or(0),
+                late.lag_seconds
+            );
+            self.alarm(Code::CONSUMER_LATE, text);
         }
     }
 

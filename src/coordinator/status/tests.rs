@@ -3,13 +3,13 @@ use std::time::Duration;
 use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn, Timestamp};
 
 use super::*;
-use crate::cluster::{GrantId, LogFormats, MemberName, Rule, Shipper};
+use crate::cluster::{ConsumerName, GrantId, LogFormats, MemberName, Rule, Shipper};
 use crate::coordinator::board::ConnectionId;
 use crate::coordinator::engine::{Asker, Engine, Event, Member, Settings};
 use crate::coordinator::routing::{Nearest, Route, routes};
 use crate::explain::{Code, Coded};
 use crate::report::{
-    LogIdentity, Mark, MemberRole, Protection, Registration, Report, ServerAddress,
+    ConsumerAsk, LogIdentity, Mark, MemberRole, Protection, Registration, Report, ServerAddress,
 };
 
 const CLUSTER: ClusterId = ClusterId::from_bytes([9; 16]);
@@ -143,6 +143,24 @@ fn bootstrap_names_who_is_missing() {
     assert_eq!(status.members[1].state, "not connected");
     assert_eq!(status.members[1].lag_records, None);
     assert_eq!((status.generation, status.rule.as_str()), (None, ""));
+}
+
+#[test]
+fn a_consumer_that_is_late_is_named() {
+    let mut rig = Rig::well();
+    let consumer = ConsumerName::new("search").unwrap();
+    let ask = ConsumerAsk::Open { name: consumer, behind: Lsn::new(40) };
+    rig.engine.handle(Event::AsksConsumer { asker: Asker(0), ask, now: 1_000_000 });
+    let known = rig.status().consumers[0].clone();
+    assert_eq!((known.acknowledged_lsn, known.lag_records), (Some(40), Some(60)));
+    assert_eq!(known.since, "1970-01-01T00:00:01.000000Z");
+    let late =
+        |rig: &Rig| rig.status().alarms.iter().any(|alarm| alarm.code == Code::CONSUMER_LATE);
+    assert!(!late(&rig));
+    rig.later(299_000);
+    assert!(!late(&rig));
+    rig.later(2_000);
+    assert!(late(&rig));
 }
 
 #[test]

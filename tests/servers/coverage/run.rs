@@ -5,6 +5,7 @@ use std::time::Duration;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
+use super::super::changes::dumped;
 use super::observe::Seen;
 use crate::coverage::events::{Fate, ROWS};
 use crate::coverage::{Case, Outcome, page};
@@ -15,8 +16,15 @@ use crate::support::{
 
 const SOON: Duration = Duration::from_secs(40);
 
+/// Whether the log's changes are to be told, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    AsChanges,
+    ByOthers,
+}
+
 /// Cases that are applied: all of them, then every replica equals the source.
-pub async fn applied(family: Family, cases: &[Case]) -> Result<()> {
+pub async fn applied(family: Family, cases: &[Case], told: Told) -> Result<()> {
     let play = Playground::start(family).await?;
     let source = play.source()?;
     let version: String = sql::rows(&source, "SELECT VERSION()").await?.pop().context("a row")?;
@@ -32,6 +40,9 @@ pub async fn applied(family: Family, cases: &[Case]) -> Result<()> {
         ensure!(found == expected, "{}: {found:#?}, the source {expected:#?}", replica.name);
     }
     verify::equal(&play).await?;
+    if told == Told::AsChanges {
+        dumped(&play).await?;
+    }
     play.end().await
 }
 
@@ -95,7 +106,7 @@ async fn adopt(play: &Playground, replica: &Server, at: &str) -> Result<()> {
 
 /// Runs a case's statements, and checks that the binlog then holds what the case says, and nothing
 /// that the table does not know.
-async fn written(play: &Playground, family: Family, case: &Case) -> Result<()> {
+pub async fn written(play: &Playground, family: Family, case: &Case) -> Result<()> {
     let source = play.source()?;
     let start = sql::binlog_end(&source, family).await?;
     sql::run(&source, &[&format!("CREATE DATABASE IF NOT EXISTS {}", case.database())]).await?;

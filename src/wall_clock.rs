@@ -8,13 +8,21 @@ const DAY_SECONDS: i64 = 86_400;
 
 /// Microseconds since 1970 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Time(i64);
+pub struct Time(i64);
 
 impl Time {
+    /// So many microseconds since 1970 UTC.
     pub fn from_micros(micros: i64) -> Time {
         Time(micros)
     }
 
+    /// By this machine's clock.
+    pub fn now() -> Time {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Time(since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// Microseconds since 1970 UTC.
     pub fn micros(self) -> i64 {
         self.0
     }
