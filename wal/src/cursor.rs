@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::link::{Link, Takes};
 use crate::segment::Source;
 use crate::view::{Segment, Shared};
-use crate::{Error, Fault, Frame, FrameHeader, LogPoint, Lsn, disk};
+use crate::{Error, Fault, Frame, FrameHeader, LogPoint, Lsn};
 
 /// Reads frames in order. Cheap to keep; holds at most one open segment.
 pub struct Cursor {
@@ -28,6 +28,8 @@ struct Open {
     offset: u64,
     /// In front of `offset`.
     link: Link,
+    /// Where it ends, if it was sealed when it was opened. Another file may bear its name by now.
+    end: Option<u64>,
 }
 
 /// Where the view says that reading may go on.
@@ -121,12 +123,7 @@ impl Cursor {
     /// Opens the segment that holds the next record, at the frame that contains it.
     fn seek(&self) -> Result<Open, Error> {
         let (segment, hint) = self.locate()?;
-        let file = disk::open(&segment.path)?;
-        let source = if segment.sealed {
-            Source::sealed(&file, &segment.path, segment.end)?
-        } else {
-            Source::growing(file, &segment.path)
-        };
+        let (segment, source) = segment.open()?;
         let header = &segment.header;
         let mut open = Open {
             base: header.base,
@@ -134,6 +131,7 @@ impl Cursor {
             source,
             offset: header.len,
             link: Link::before(header),
+            end: segment.sealed.then_some(segment.end),
         };
         if let Some(offset) = hint.filter(|&offset| offset > open.offset) {
             open.jump(offset, segment.end)?;
@@ -172,12 +170,14 @@ fn limit(shared: &Shared, open: &Open) -> Limit {
     let view = shared.read();
     match view.segments.last() {
         Some(newest) if newest.header.base == open.base => Limit::At(newest.end),
-        _ => match view.segment_of(open.base).and_then(|index| view.segments.get(index)) {
-            Some(segment) if segment.header.base == open.base && open.offset < segment.end => {
-                Limit::At(segment.end)
+        _ => {
+            let segment = view.segment_of(open.base).and_then(|index| view.segments.get(index));
+            let segment = segment.filter(|segment| segment.header.base == open.base);
+            match open.end.or(segment.map(Segment::sealed_bytes)) {
+                Some(end) if open.offset < end => Limit::At(end),
+                _ => Limit::NextSegment,
             }
-            _ => Limit::NextSegment,
-        },
+        }
     }
 }
 

@@ -5,12 +5,13 @@
 //! new one, and no reader's memory changes.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::log::{Live, drop_segments, empty_link};
 use crate::recover::{self, Scan};
-use crate::segment::allocate;
+use crate::segment::{SegmentHeader, allocate};
 use crate::view::Segment;
 use crate::{Error, Log, LogPoint, Lsn, disk};
 
@@ -18,6 +19,8 @@ use crate::{Error, Log, LogPoint, Lsn, disk};
 struct Place {
     /// Index of the segment that becomes the newest.
     segment: usize,
+    /// Its header from then on.
+    header: SegmentHeader,
     scan: Scan,
     /// Its file, cut but not yet in place; `None` where the cut is at its very end.
     cut: Option<(File, PathBuf, u64)>,
@@ -37,6 +40,8 @@ impl Log {
         if keep == self.tail().map(|tail| tail.lsn) {
             return self.sync();
         }
+        let shared = Arc::clone(&self.shared);
+        let _files = shared.lock_files();
         let place = match keep {
             Some(keep) => Some(self.place_of(keep)?),
             None => None,
@@ -62,16 +67,24 @@ impl Log {
         if beyond {
             return Err(Error::NotABoundary(keep));
         }
-        let scan = recover::scan(&segment, Some(keep))?;
+        let mut scan = recover::scan(&segment, Some(keep))?;
         if scan.link.last.map(|point| point.lsn) != Some(keep) {
             recover::whole(&segment, &scan)?;
             return Err(Error::NotABoundary(keep));
         }
+        let mut header = segment.header.clone();
         let cut = match segment.end {
             end if end == scan.end => None,
-            _ => Some(prefix(&segment, scan.end, self.options.segment_bytes)?),
+            _ => {
+                let frames = scan.end - header.len;
+                // It will grow: what it says of having been written anew is over.
+                header.rewritten = None;
+                let bytes = header.encode();
+                scan.end = header.len + frames;
+                Some(prefix(&segment, &bytes, frames, self.options.segment_bytes)?)
+            }
         };
-        Ok(Place { segment: index, scan, cut })
+        Ok(Place { segment: index, header, scan, cut })
     }
 
     fn cut(&mut self, place: Option<Place>) -> Result<(), Error> {
@@ -86,7 +99,7 @@ impl Log {
             disk::remove(path)?;
             disk::sync_folder(&self.dir)?;
         }
-        let Some(Place { scan, cut, segment }) = place else {
+        let Some(Place { scan, cut, segment, .. }) = place else {
             self.link = empty_link(self.cluster());
             self.context = None;
             self.flushed = None;
@@ -114,6 +127,7 @@ impl Log {
         view.cut(keep);
         if let (Some(place), Some(newest)) = (place, view.segments.last_mut()) {
             newest.end = place.scan.end;
+            newest.header = place.header.clone();
             // Its new file will grow; the old one, where mapped, does not change.
             newest.sealed = place.cut.is_none();
         }
@@ -121,13 +135,22 @@ impl Log {
     }
 }
 
-/// The first `end` bytes of a segment as a new file, fsynced, with room to grow where there is any.
-fn prefix(segment: &Segment, end: u64, room: u64) -> Result<(File, PathBuf, u64), Error> {
-    let mut from = disk::open(&segment.path)?;
+/// A new file, fsynced, with `header` and the first `frames` bytes behind the one of `segment`, and
+/// with room to grow where there is any.
+fn prefix(
+    segment: &Segment,
+    header: &[u8],
+    frames: u64,
+    room: u64,
+) -> Result<(File, PathBuf, u64), Error> {
+    let from = disk::open(&segment.path)?;
+    let end = header.len() as u64 + frames;
     let mut capacity = end;
     let (file, temporary) = disk::prepare(&segment.path, |mut file, path| {
-        from.rewind().map_err(|source| Error::io("read", &segment.path, source))?;
-        let copied = io::copy(&mut from.by_ref().take(end), &mut file);
+        file.write_all(header).map_err(|source| Error::io("write", path, source))?;
+        let skipped = (&from).seek(SeekFrom::Start(segment.header.len));
+        skipped.map_err(|source| Error::io("read", &segment.path, source))?;
+        let copied = io::copy(&mut Read::take(&from, frames), &mut file);
         copied.map_err(|source| Error::io("write", path, source))?;
         match allocate(file, path, room.max(end)) {
             Ok(()) => capacity = room.max(end),

@@ -2,11 +2,11 @@
 //! an adoption cut off.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::folder::Identity;
-use crate::segment::SegmentHeader;
-use crate::{Epoch, LogPoint, Lsn};
+use crate::segment::{SegmentHeader, Source};
+use crate::{Epoch, Error, LogPoint, Lsn, disk};
 
 /// One segment of the view.
 #[derive(Debug, Clone)]
@@ -17,6 +17,29 @@ pub(crate) struct Segment {
     pub end: u64,
     /// Never written again.
     pub sealed: bool,
+}
+
+impl Segment {
+    /// Its length as it was sealed, which the header behind it names.
+    pub fn sealed_bytes(&self) -> u64 {
+        self.header.rewritten.map_or(self.end, |rewritten| rewritten.sealed)
+    }
+
+    /// Opens it. Where its file was written anew since it was listed (`recompress.rs`), also by
+    /// another process, the header and the end are those of the file that was opened.
+    pub fn open(mut self) -> Result<(Segment, Source), Error> {
+        let file = disk::open(&self.path)?;
+        if !self.sealed {
+            let source = Source::growing(file, &self.path);
+            return Ok((self, source));
+        }
+        let header = SegmentHeader::read(&file, &self.path)?;
+        if let Some(rewritten) = header.rewritten {
+            (self.header, self.end) = (header, rewritten.bytes);
+        }
+        let source = Source::sealed(&file, &self.path, self.end)?;
+        Ok((self, source))
+    }
 }
 
 /// The log as of now.
@@ -44,16 +67,24 @@ pub(crate) struct Shared {
     pub dir: PathBuf,
     pub identity: Identity,
     view: RwLock<View>,
+    /// Held by whoever replaces or removes files of segments that are there, from looking at the view
+    /// to changing it.
+    files: Mutex<()>,
 }
 
 impl Shared {
     pub fn new(dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
-        Arc::new(Shared { dir, identity, view: RwLock::new(view) })
+        Arc::new(Shared { dir, identity, view: RwLock::new(view), files: Mutex::new(()) })
     }
 
     /// Held for a few comparisons or a push, never across I/O.
     pub fn read(&self) -> RwLockReadGuard<'_, View> {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`Shared::files`]. It guards no data: a panic elsewhere leaves nothing half changed in it.
+    pub fn lock_files(&self) -> MutexGuard<'_, ()> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn write(&self) -> RwLockWriteGuard<'_, View> {
