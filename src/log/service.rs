@@ -6,7 +6,10 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use wal::{ClusterId, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, SourceContext, Timestamp};
+use wal::{
+    ClusterId, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, Recompressor, SourceContext,
+    Timestamp,
+};
 
 use super::gate::{Admission, Gate};
 use super::{Error, PromiseFile, Refusal};
@@ -81,6 +84,7 @@ pub struct LogHandle {
     visible: watch::Receiver<Option<Lsn>>,
     runtime: tokio::runtime::Handle,
     reader: LogReader,
+    recompressor: Recompressor,
     incarnation: Incarnation,
     cluster: ClusterId,
 }
@@ -154,6 +158,11 @@ impl LogHandle {
         &self.reader
     }
 
+    /// Makes old segments smaller, away from the log's thread.
+    pub fn recompressor(&self) -> &Recompressor {
+        &self.recompressor
+    }
+
     /// Whose log this is.
     pub fn cluster(&self) -> ClusterId {
         self.cluster
@@ -202,6 +211,7 @@ impl LogService {
             visible: seen,
             runtime: runtime.handle().clone(),
             reader: log.reader(),
+            recompressor: log.recompressor(),
             incarnation: log.incarnation(),
             cluster: log.cluster(),
         };

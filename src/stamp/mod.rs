@@ -9,7 +9,8 @@
 //! Does not take timestamps, write or send.
 
 use wal::{
-    BinlogPosition, Body, Codec, Epoch, FRAME_TARGET_RAW, Frame, FrameBuilder, LogPoint, Lsn, Timestamp,
+    BinlogPosition, Body, Codec, Epoch, FRAME_TARGET_RAW, Frame, FrameBuilder, LogPoint, Lsn,
+    Timestamp,
 };
 
 use crate::ack::Shipped;

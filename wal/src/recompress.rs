@@ -23,7 +23,7 @@ const SYNC_BYTES: u64 = 4 << 20;
 ///
 /// Only a [`Log`] gives one: its lock keeps other processes out. Where it outlives its log, it must
 /// not be used any more.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Recompressor {
     shared: Arc<Shared>,
 }
@@ -113,14 +113,15 @@ impl Recompressor {
         if !self.candidate(segment.header.base).as_ref().is_some_and(unchanged) {
             return Ok(Recompressed::NotOne);
         }
-        disk::publish(&made.temporary, &segment.path)?;
+        let published = disk::publish(&made.temporary, &segment.path);
+        // Also where only the folder's fsync failed: the view has what bears the name now.
+        let (now, _) = segment.clone().open()?;
         let mut view = self.shared.write();
-        let place = view.segments.iter_mut().find(|now| now.header.base == segment.header.base);
+        let place = view.segments.iter_mut().find(|old| old.header.base == now.header.base);
         if let Some(place) = place {
-            place.header = made.header.clone();
-            place.end = made.end;
+            *place = now;
         }
-        Ok(Recompressed::Done { before: segment.end, after: made.end })
+        published.map(|()| Recompressed::Done { before: segment.end, after: made.end })
     }
 }
 
