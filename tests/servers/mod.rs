@@ -12,6 +12,7 @@ mod kill_loop;
 mod kills;
 mod path;
 mod playground;
+mod recompression;
 mod refusals;
 mod replica_binlog;
 mod resume;
