@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wal::{Body, Codec, Error, Log, LogReader, Recompressed, Recompressor, Transaction, verify};
+use wal::{Body, Codec, Error, Log, LogReader, Recompressed, Recompressor, verify};
 
 use crate::support::*;
 
