@@ -120,6 +120,7 @@ impl Recompressor {
         let place = view.segments.iter_mut().find(|old| old.header.base == now.header.base);
         if let Some(place) = place {
             *place = now;
+            view.generation += 1;
         }
         published.map(|()| Recompressed::Done { before: segment.end, after: made.end })
     }

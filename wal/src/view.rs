@@ -49,7 +49,7 @@ pub(crate) struct View {
     pub segments: Vec<Segment>,
     /// The last record that is written.
     pub written: Option<LogPoint>,
-    /// Grows with every cut.
+    /// Grows with every cut, and with every file that was replaced.
     pub generation: u64,
     /// What cuts kept: (generation after the cut, last record kept). Ascending in both: of a later
     /// cut that kept less, the earlier ones say nothing more.
