@@ -169,7 +169,9 @@ impl Cursor {
 fn limit(shared: &Shared, open: &Open) -> Limit {
     let view = shared.read();
     match view.segments.last() {
-        Some(newest) if newest.header.base == open.base => Limit::At(newest.end),
+        Some(newest) if newest.header.base == open.base => {
+            Limit::At(open.end.unwrap_or(newest.end))
+        }
         _ => {
             let segment = view.segment_of(open.base).and_then(|index| view.segments.get(index));
             let segment = segment.filter(|segment| segment.header.base == open.base);

@@ -29,13 +29,13 @@ impl Segment {
     /// another process, the header and the end are those of the file that was opened.
     pub fn open(mut self) -> Result<(Segment, Source), Error> {
         let file = disk::open(&self.path)?;
+        let header = SegmentHeader::read_unnamed(&file, &self.path)?;
+        if let Some(rewritten) = header.rewritten {
+            (self.header, self.end, self.sealed) = (header, rewritten.bytes, true);
+        }
         if !self.sealed {
             let source = Source::growing(file, &self.path);
             return Ok((self, source));
-        }
-        let header = SegmentHeader::read(&file, &self.path)?;
-        if let Some(rewritten) = header.rewritten {
-            (self.header, self.end) = (header, rewritten.bytes);
         }
         let source = Source::sealed(&file, &self.path, self.end)?;
         Ok((self, source))

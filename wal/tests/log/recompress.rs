@@ -109,6 +109,27 @@ fn a_reader_that_saw_a_segment_grow_reads_it_to_its_end() {
 }
 
 #[test]
+fn another_process_that_saw_a_segment_grow_finds_it_written_anew() {
+    let folder = Folder::new();
+    let mut log = several(&folder);
+    let records = read_all(&log);
+    let reader = LogReader::open(&folder.path).unwrap();
+    for number in 41..60 {
+        append(&mut log, epoch(1), &[Body::Transaction(hexadecimal(number, 900))]);
+    }
+    all(&log.recompressor());
+    for record in &records {
+        assert_eq!(reader.record_at(record.lsn).unwrap().as_ref(), Some(record));
+    }
+    let mut cursor = reader.cursor(lsn(1)).unwrap();
+    let mut read = 0;
+    while let Some(frame) = cursor.next_frame(lsn(1000)).unwrap() {
+        read = frame.last().lsn.get();
+    }
+    assert_eq!(read, 41, "as far as the log was when it was opened");
+}
+
+#[test]
 fn an_adoption_cuts_what_was_written_anew() {
     for keep in 1..=41 {
         let folder = Folder::fast();
