@@ -175,7 +175,7 @@ fn limit(shared: &Shared, open: &Open) -> Limit {
         _ => {
             let segment = view.segment_of(open.base).and_then(|index| view.segments.get(index));
             let segment = segment.filter(|segment| segment.header.base == open.base);
-            match open.end.or(segment.map(Segment::sealed_bytes)) {
+            match segment.map(|segment| open.end.unwrap_or(segment.sealed_bytes())) {
                 Some(end) if open.offset < end => Limit::At(end),
                 _ => Limit::NextSegment,
             }
