@@ -1,10 +1,12 @@
 //! `plimsoll log`: looks at a log folder, also beside the agent that writes it.
 //!
-//! In: a folder. Out: text or JSON lines. Opens without the writer's lock and changes nothing.
+//! In: a folder. Out: text or JSON lines. Opens without the writer's lock and changes nothing;
+//! `repair` alone takes the lock, and other members' records.
 //! Does not follow a growing log.
 
 mod clock;
 mod line;
+mod repair;
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -53,6 +55,9 @@ enum Verb {
         /// The log folder of an agent.
         dir: PathBuf,
     },
+    /// Write damaged segments anew with another member's records. The agent must be stopped: one that
+    /// runs does this by itself.
+    Repair(repair::Args),
     /// Print the record that is meant.
     Find {
         /// The log folder of an agent.
@@ -96,6 +101,9 @@ pub fn run(args: LogArgs) -> anyhow::Result<ExitCode> {
         Verb::Dump { dir, from, limit, json } => dump(&mut out, &dir, from, limit, json),
         Verb::Stat { dir, json } => stat(&mut out, &dir, json),
         Verb::Verify { dir } => verify(&mut out, &dir),
+        Verb::Repair(args) => {
+            repair::run(&mut out, &args).and_then(|()| verify(&mut out, args.dir()))
+        }
         Verb::Find { dir, what, json } => find(&mut out, &dir, &what, json),
     };
     // What was printed before an error comes out before it.
@@ -168,8 +176,8 @@ fn stat(out: &mut impl Write, dir: &Path, json: bool) -> anyhow::Result<ExitCode
 fn verify(out: &mut impl Write, dir: &Path) -> anyhow::Result<ExitCode> {
     let verified = wal::verify(dir).with_context(|| {
         format!(
-            "the log at {} is not sound; if it is damaged, rebuild this member from the others \
-             (stop its agent, move the folder away, start it, then `plimsoll member replace`)",
+            "the log at {} is not sound; if it is damaged, mend it from another member (its \
+             running agent does so by itself; else `plimsoll log repair`)",
             dir.display()
         )
     })?;

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use wal::{
-    ClusterId, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, Recompressor, SourceContext,
-    Timestamp,
+    ClusterId, Damage, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, Mended, Recompressor,
+    SourceContext, Timestamp,
 };
 
 use super::gate::{Admission, Gate};
@@ -74,6 +74,8 @@ enum Request {
     Promise(Shipper, oneshot::Sender<Result<Standing, Refusal>>),
     Standing(oneshot::Sender<Standing>),
     Cut(Shipper, Option<LogPoint>, oneshot::Sender<Result<(), Refusal>>),
+    Damage(String, oneshot::Sender<Option<Damage>>),
+    Mend(Box<Mended>, oneshot::Sender<bool>),
 }
 
 /// The way to the log's thread; cheap to clone.
@@ -126,6 +128,22 @@ impl LogHandle {
     /// [`Error::Refused`] by a promise to somebody else.
     pub async fn cut(&self, shipper: Shipper, keep: Option<LogPoint>) -> Result<(), Error> {
         self.ask(|reply| Request::Cut(shipper, keep, reply)).await?.map_err(Error::Refused)
+    }
+
+    /// What is wanted to mend the segment of this file name; `None` where there is none (any more).
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn damage(&self, segment: String) -> Result<Option<Damage>, Error> {
+        self.ask(|reply| Request::Damage(segment, reply)).await
+    }
+
+    /// Puts a mended segment in place, durably; `false` where it was cut off meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn mend(&self, mended: Mended) -> Result<bool, Error> {
+        self.ask(|reply| Request::Mend(Box::new(mended), reply)).await
     }
 
     async fn ask<T>(
@@ -276,6 +294,12 @@ impl LogService {
             Request::Cut(shipper, keep, reply) => {
                 let answer = self.cut_for(shipper, keep)?;
                 let _ = reply.send(answer);
+            }
+            Request::Damage(segment, reply) => {
+                let _ = reply.send(self.log.damage(&segment)?);
+            }
+            Request::Mend(mended, reply) => {
+                let _ = reply.send(self.log.publish(*mended)?);
             }
         }
         Ok(())

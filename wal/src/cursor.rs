@@ -123,7 +123,7 @@ impl Cursor {
     /// Opens the segment that holds the next record, at the frame that contains it.
     fn seek(&self) -> Result<Open, Error> {
         let (segment, hint) = self.locate()?;
-        let (segment, source) = segment.open()?;
+        let (segment, source) = Source::open(&self.shared.disk, segment)?;
         let header = &segment.header;
         let mut open = Open {
             base: header.base,

@@ -18,14 +18,16 @@ mod compression;
 mod context;
 mod cursor;
 mod disk;
+#[cfg(test)]
+mod durability;
 mod encoding;
 mod epoch;
 mod error;
 mod find;
 mod folder;
 mod frame;
-#[cfg(test)]
-mod full_disk;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gtid;
 mod identity;
 mod link;
@@ -36,6 +38,7 @@ mod reader;
 mod recompress;
 mod record;
 mod recover;
+mod repair;
 mod segment;
 mod timestamp;
 mod truncate;
@@ -46,6 +49,9 @@ pub use builder::FrameBuilder;
 pub use compression::Codec;
 pub use context::SourceContext;
 pub use cursor::Cursor;
+pub use disk::Disk;
+#[cfg(any(test, feature = "sim"))]
+pub use disk::sim;
 pub use epoch::{Epoch, LogPoint};
 pub use error::{Error, ErrorClass, Fault};
 pub use find::Find;
@@ -58,8 +64,9 @@ pub use position::BinlogPosition;
 pub use reader::{LogReader, SegmentInfo};
 pub use recompress::{Recompressed, Recompressor};
 pub use record::{Body, EpochStart, Record, Transaction, TransactionClass};
+pub use repair::{Damage, Mended, Mender, Repair};
 pub use timestamp::Timestamp;
-pub use verify::{Verified, verify};
+pub use verify::{Verified, verify, verify_on};
 
 /// The versions of the format that this build reads. It writes the last one where its caller asks for
 /// a codec that only that one has.

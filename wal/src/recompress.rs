@@ -5,16 +5,16 @@
 //! leaves the one or the other. Readers that have the old one go on with it, and the segment behind
 //! need not know: the new header says what length it may name (`FORMAT.md`, "Written anew").
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::compression::{Compressor, shrink};
+use crate::disk::{Disk, File};
 use crate::link::Link;
 use crate::recover::{self, Checker};
-use crate::segment::{REWRITTEN_VERSION, Rewritten, SegmentHeader};
+use crate::segment::{REWRITTEN_VERSION, Rewritten, SegmentHeader, Source};
 use crate::view::{Segment, Shared};
-use crate::{Codec, Error, Fault, Frame, FrameHeader, Log, Lsn, disk};
+use crate::{Codec, Error, Fault, Frame, FrameHeader, Log, Lsn};
 
 /// What is fsynced at once: no fsync of the writer waits behind more.
 const SYNC_BYTES: u64 = 4 << 20;
@@ -47,7 +47,6 @@ pub enum Recompressed {
 /// A file that may take a segment's place.
 struct Made {
     file: File,
-    temporary: PathBuf,
     header: SegmentHeader,
     end: u64,
 }
@@ -83,17 +82,18 @@ impl Recompressor {
         mut go_on: impl FnMut(u64) -> bool,
     ) -> Result<Recompressed, Error> {
         let Some(segment) = self.candidate(base) else { return Ok(Recompressed::NotOne) };
-        let made = match make(&segment, level, &mut go_on) {
+        let made = match make(&self.shared.disk, &segment, level, &mut go_on) {
             Ok(Some(made)) => made,
             Ok(None) => return Ok(Recompressed::Stopped),
             // The segment was cut or removed meanwhile.
             Err(_) if self.candidate(base).is_none() => return Ok(Recompressed::NotOne),
             Err(error) => return Err(error),
         };
-        let placed = self.place(&segment, &made);
+        let temporary = made.file.path().to_owned();
+        let placed = self.place(&segment, made);
         if !matches!(placed, Ok(Recompressed::Done { .. })) {
             // Best effort: a left-over is removed at the next opening.
-            let _ = disk::remove(&made.temporary);
+            let _ = self.shared.disk.remove(&temporary);
         }
         placed
     }
@@ -107,22 +107,22 @@ impl Recompressor {
     }
 
     /// Renames the file over the segment's, unless that one was cut or removed meanwhile.
-    fn place(&self, segment: &Segment, made: &Made) -> Result<Recompressed, Error> {
+    fn place(&self, segment: &Segment, made: Made) -> Result<Recompressed, Error> {
         let _files = self.shared.lock_files();
         let unchanged = |now: &Segment| now.header == segment.header && now.end == segment.end;
         if !self.candidate(segment.header.base).as_ref().is_some_and(unchanged) {
             return Ok(Recompressed::NotOne);
         }
-        let published = disk::publish(&made.temporary, &segment.path);
+        let published = self.shared.disk.publish(made.file, &segment.path);
         // Also where only the folder's fsync failed: the view has what bears the name now.
-        let (now, _) = segment.clone().open()?;
+        let (now, _) = Source::open(&self.shared.disk, segment.clone())?;
         let mut view = self.shared.write();
         let place = view.segments.iter_mut().find(|old| old.header.base == now.header.base);
         if let Some(place) = place {
             *place = now;
             view.generation += 1;
         }
-        published.map(|()| Recompressed::Done { before: segment.end, after: made.end })
+        published.map(|_| Recompressed::Done { before: segment.end, after: made.end })
     }
 }
 
@@ -133,6 +133,7 @@ fn is_candidate(segment: &Segment) -> bool {
 /// The file that will take the place of `segment`: whole, fsynced and read back. `None` where `go_on`
 /// said no.
 fn make(
+    disk: &Disk,
     segment: &Segment,
     level: i32,
     go_on: &mut dyn FnMut(u64) -> bool,
@@ -144,21 +145,21 @@ fn make(
     let mut writing = Writing { end: header.encode().len() as u64, synced: 0, behind: None };
     // A name of its own: the writer may be cutting this very segment.
     let beside = segment.path.with_extension("smaller");
-    let (file, temporary) = disk::prepare(&beside, |file, path| {
-        writing.frames(segment, level, (file, path), go_on)?;
+    let file = disk.prepare(&beside, |file| {
+        writing.frames((disk, segment), level, file, go_on)?;
         let Some(link) = writing.behind else { return Ok(()) };
         let (bytes, chain) = (writing.end, link.chain);
         header.rewritten = Some(Rewritten { sealed: segment.end, bytes, chain });
-        disk::write_at(file, path, &header.encode(), 0)
+        file.write_at(&header.encode(), 0)
     })?;
-    let made = Made { file, temporary, header, end: writing.end };
+    let made = Made { file, header, end: writing.end };
     let checked = match writing.behind {
-        Some(link) => read_back(&made, &link).map(|()| true),
+        Some(link) => read_back(disk, &made, &link).map(|()| true),
         None => Ok(false),
     };
     if !matches!(checked, Ok(true)) {
         // Best effort, as above.
-        let _ = disk::remove(&made.temporary);
+        let _ = disk.remove(made.file.path());
     }
     Ok(checked?.then_some(made))
 }
@@ -176,13 +177,13 @@ struct Writing {
 impl Writing {
     fn frames(
         &mut self,
-        segment: &Segment,
+        (disk, segment): (&Disk, &Segment),
         level: i32,
-        (file, path): (&File, &std::path::Path),
+        file: &File,
         go_on: &mut dyn FnMut(u64) -> bool,
     ) -> Result<(), Error> {
         let damaged = |offset, fault| Error::damaged(&segment.path, offset, fault);
-        let (segment, mut source) = segment.clone().open()?;
+        let (segment, mut source) = Source::open(disk, segment.clone())?;
         let (mut offset, mut link) = (segment.header.len, Link::before(&segment.header));
         let (mut checker, mut smaller) = (Checker::default(), Smaller::new(level));
         while offset < segment.end {
@@ -192,12 +193,12 @@ impl Writing {
             let sound = linked.and_then(|()| checker.trace(&frame).map(drop));
             sound.map_err(|fault| damaged(offset, fault))?;
             let bytes = smaller.frame(&frame).map_err(|fault| damaged(offset, fault))?;
-            disk::write_at(file, path, bytes, self.end)?;
+            file.write_at(bytes, self.end)?;
             self.end += bytes.len() as u64;
             link.pass(frame.header());
             offset += frame.header().frame_len();
             if self.end - self.synced >= SYNC_BYTES {
-                disk::sync_data(file, path)?;
+                file.sync_data()?;
                 self.synced = self.end;
             }
             if !go_on(u64::from(frame.header().raw_len)) {
@@ -243,11 +244,11 @@ impl Smaller {
 }
 
 /// Reads the file from end to end: it must lead to where the segment led.
-fn read_back(made: &Made, expected: &Link) -> Result<(), Error> {
-    let header = SegmentHeader::read_unnamed(&made.file, &made.temporary)?;
-    let (path, end) = (made.temporary.clone(), disk::length(&made.file, &made.temporary)?);
+fn read_back(disk: &Disk, made: &Made, expected: &Link) -> Result<(), Error> {
+    let header = SegmentHeader::read_unnamed(&made.file)?;
+    let (path, end) = (made.file.path().to_owned(), made.file.length()?);
     let written = Segment { header, path, end, sealed: false };
-    let scan = recover::scan(&written, None)?;
+    let scan = recover::scan(disk, &written, None)?;
     recover::read_to_end(&written, &scan)?;
     if scan.link == *expected && written.header == made.header && end == made.end {
         return Ok(());

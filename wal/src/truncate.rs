@@ -4,16 +4,16 @@
 //! the old one, whose bytes live on for who has them mapped. So a stale frame cannot stand behind a
 //! new one, and no reader's memory changes.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::disk::{Disk, File};
+use crate::folder::Flushed;
 use crate::log::{Live, drop_segments, empty_link};
 use crate::recover::{self, Scan};
-use crate::segment::{SegmentHeader, allocate};
+use crate::segment::SegmentHeader;
 use crate::view::Segment;
-use crate::{Error, Log, LogPoint, Lsn, disk};
+use crate::{Error, Log, LogPoint, Lsn};
 
 /// Where a cut goes through.
 struct Place {
@@ -23,7 +23,7 @@ struct Place {
     header: SegmentHeader,
     scan: Scan,
     /// Its file, cut but not yet in place; `None` where the cut is at its very end.
-    cut: Option<(File, PathBuf, u64)>,
+    cut: Option<(File, u64)>,
 }
 
 impl Log {
@@ -43,12 +43,22 @@ impl Log {
         let shared = Arc::clone(&self.shared);
         let _files = shared.lock_files();
         let place = match keep {
-            Some(keep) => Some(self.place_of(keep)?),
+            Some(keep) => Some(self.place_of(keep).map_err(|error| self.poison_if_sync(error))?),
             None => None,
         };
         let first = self.shared.read().segments.first().map(|segment| segment.header.base);
         if let (None, Some(first)) = (keep, first.filter(|&first| first > Lsn::FIRST)) {
             return Err(Error::Gone { first });
+        }
+        // First of all: what is flushed is about to be less.
+        let flushed = place.as_ref().map_or(Flushed::NOTHING, |place| self.kept(place));
+        let lowered = self.flushed_file.set(&self.shared.disk, flushed);
+        if let Err(error) = lowered {
+            if let Some((file, _)) = place.and_then(|place| place.cut) {
+                // Best effort: the next opening removes it too.
+                let _ = self.shared.disk.remove(file.path());
+            }
+            return Err(self.poison_unless_full(error));
         }
         let cut = self.cut(place);
         cut.map_err(|error| self.poison(error))
@@ -67,7 +77,7 @@ impl Log {
         if beyond {
             return Err(Error::NotABoundary(keep));
         }
-        let mut scan = recover::scan(&segment, Some(keep))?;
+        let mut scan = recover::scan(&self.shared.disk, &segment, Some(keep))?;
         if scan.link.last.map(|point| point.lsn) != Some(keep) {
             recover::whole(&segment, &scan)?;
             return Err(Error::NotABoundary(keep));
@@ -81,23 +91,23 @@ impl Log {
                 header.rewritten = None;
                 let bytes = header.encode();
                 scan.end = header.len + frames;
-                Some(prefix(&segment, &bytes, frames, self.options.segment_bytes)?)
+                let room = self.options.segment_bytes;
+                Some(prefix(&self.shared.disk, &segment, (&bytes, frames), room)?)
             }
         };
         Ok(Place { segment: index, header, scan, cut })
     }
 
     fn cut(&mut self, place: Option<Place>) -> Result<(), Error> {
-        // First of all: what is flushed is about to be less.
-        self.flushed_file.clear()?;
+        let disk = self.shared.disk.clone();
         let keep = place.as_ref().and_then(|place| place.scan.link.last);
         let kept = place.as_ref().map_or(0, |place| place.segment + 1);
         let gone = self.cut_view(kept, keep, place.as_ref());
         self.live = None;
         // Newest first: after a crash what is left is a prefix.
         for path in gone.iter().rev() {
-            disk::remove(path)?;
-            disk::sync_folder(&self.dir)?;
+            disk.remove(path)?;
+            disk.sync_folder(&self.dir)?;
         }
         let Some(Place { scan, cut, segment, .. }) = place else {
             self.link = empty_link(self.cluster());
@@ -111,12 +121,20 @@ impl Log {
         let Segment { header, path, .. } = kept.expect("the view keeps the segment that was cut");
         let (base, takes, end) = (header.base, header.takes(), scan.end);
         // Where the cut is at a segment's very end, it stays sealed and the next frame begins one.
-        if let Some((file, temporary, capacity)) = cut {
-            disk::publish(&temporary, &path)?;
-            self.live = Some(Live { file, path, base, takes, end, capacity, empty: false });
+        if let Some((file, capacity)) = cut {
+            let file = disk.publish(file, &path)?;
+            self.live = Some(Live { file, base, takes, end, capacity, empty: false });
         }
         self.note_flushed(base, end);
         Ok(())
+    }
+
+    /// What stays flushed.
+    fn kept(&self, place: &Place) -> Flushed {
+        let view = self.shared.read();
+        let base = view.segments.get(place.segment).map_or(Lsn::FIRST, |one| one.header.base);
+        let last = place.scan.link.last.map(|point| point.lsn);
+        Flushed { base, offset: place.scan.end, last }
     }
 
     /// Lets readers see the cut before any file changes; returns the files that go.
@@ -135,29 +153,41 @@ impl Log {
     }
 }
 
-/// A new file, fsynced, with `header` and the first `frames` bytes behind the one of `segment`, and
+/// A new file, fsynced, with a header and the first `frames` bytes behind the one of `segment`, and
 /// with room to grow where there is any.
 fn prefix(
+    disk: &Disk,
     segment: &Segment,
-    header: &[u8],
-    frames: u64,
+    (header, frames): (&[u8], u64),
     room: u64,
-) -> Result<(File, PathBuf, u64), Error> {
-    let from = disk::open(&segment.path)?;
+) -> Result<(File, u64), Error> {
+    let from = disk.open(&segment.path)?;
     let end = header.len() as u64 + frames;
     let mut capacity = end;
-    let (file, temporary) = disk::prepare(&segment.path, |mut file, path| {
-        file.write_all(header).map_err(|source| Error::io("write", path, source))?;
-        let skipped = (&from).seek(SeekFrom::Start(segment.header.len));
-        skipped.map_err(|source| Error::io("read", &segment.path, source))?;
-        let copied = io::copy(&mut Read::take(&from, frames), &mut file);
-        copied.map_err(|source| Error::io("write", path, source))?;
-        match allocate(file, path, room.max(end)) {
+    let file = disk.prepare(&segment.path, |file| {
+        file.write_at(header, 0)?;
+        copy((&from, segment.header.len), (file, header.len() as u64), frames)?;
+        match file.allocate(room.max(end)) {
             Ok(()) => capacity = room.max(end),
             Err(Error::Full { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(())
     })?;
-    Ok((file, temporary, capacity))
+    Ok((file, capacity))
+}
+
+/// So many bytes from one offset on to another.
+fn copy(from: (&File, u64), to: (&File, u64), bytes: u64) -> Result<(), Error> {
+    const PIECE: u64 = 256 << 10;
+    let mut piece = Vec::new();
+    let mut done = 0;
+    while done < bytes {
+        let count = PIECE.min(bytes - done);
+        piece.resize(usize::try_from(count).unwrap_or_default(), 0);
+        from.0.read_at(&mut piece, from.1 + done)?;
+        to.0.write_at(&piece, to.1 + done)?;
+        done += count;
+    }
+    Ok(())
 }

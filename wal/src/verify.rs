@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::folder;
 use crate::link::Link;
 use crate::recover;
-use crate::{Error, LogPoint};
+use crate::{Disk, Error, LogPoint};
 
 /// What a sound log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,13 +32,21 @@ pub struct Verified {
 /// [`Error::Damaged`] names the segment and the offset of the first damage; [`Error::NotALog`];
 /// those of the system.
 pub fn verify(dir: &Path) -> Result<Verified, Error> {
-    recover::beside_writer(dir, || verify_once(dir))
+    verify_on(&Disk::system(), dir)
 }
 
-fn verify_once(dir: &Path) -> Result<Verified, Error> {
-    let identity = folder::identity(dir)?;
-    let flushed = folder::flushed(dir)?;
-    let segments = recover::segments(folder::segments(dir)?, identity.cluster)?;
+/// As [`verify`], on another disk than the system's.
+///
+/// # Errors
+/// Those of [`verify`].
+pub fn verify_on(disk: &Disk, dir: &Path) -> Result<Verified, Error> {
+    recover::beside_writer(disk, dir, || verify_once(disk, dir))
+}
+
+fn verify_once(disk: &Disk, dir: &Path) -> Result<Verified, Error> {
+    let identity = folder::identity(disk, dir)?;
+    let flushed = folder::flushed(disk, dir)?;
+    let segments = recover::segments(disk, folder::segments(disk, dir)?, identity.cluster)?;
     recover::not_empty(dir, &segments, flushed)?;
     let mut verified = Verified::default();
     let mut behind: Option<Link> = None;
@@ -47,10 +55,10 @@ fn verify_once(dir: &Path) -> Result<Verified, Error> {
         if let Some(behind) = &behind {
             recover::joins(behind, segment)?;
         }
-        let scan = recover::scan(segment, None)?;
+        let scan = recover::scan(disk, segment, None)?;
         if index < newest {
             recover::read_to_end(segment, &scan)?;
-        } else if recover::judge(segment, &scan, flushed)? {
+        } else if recover::judge(disk, segment, &scan, flushed)? {
             verified.unflushed_bytes = segment.end - scan.end;
         }
         verified.segments += 1;

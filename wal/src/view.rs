@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::disk::Disk;
 use crate::folder::Identity;
-use crate::segment::{SegmentHeader, Source};
-use crate::{Epoch, Error, LogPoint, Lsn, disk};
+use crate::segment::SegmentHeader;
+use crate::{Epoch, LogPoint, Lsn};
 
 /// One segment of the view.
 #[derive(Debug, Clone)]
@@ -23,22 +24,6 @@ impl Segment {
     /// Its length as it was sealed, which the header behind it names.
     pub fn sealed_bytes(&self) -> u64 {
         self.header.rewritten.map_or(self.end, |rewritten| rewritten.sealed)
-    }
-
-    /// Opens it. Where its file was written anew since it was listed (`recompress.rs`), also by
-    /// another process, the header and the end are those of the file that was opened.
-    pub fn open(mut self) -> Result<(Segment, Source), Error> {
-        let file = disk::open(&self.path)?;
-        let header = SegmentHeader::read_unnamed(&file, &self.path)?;
-        if let Some(rewritten) = header.rewritten {
-            (self.header, self.end, self.sealed) = (header, rewritten.bytes, true);
-        }
-        if !self.sealed {
-            let source = Source::growing(file, &self.path);
-            return Ok((self, source));
-        }
-        let source = Source::sealed(&file, &self.path, self.end)?;
-        Ok((self, source))
     }
 }
 
@@ -64,6 +49,7 @@ const INDEX_BYTES: u64 = 64 << 10;
 /// The view, shared.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub disk: Disk,
     pub dir: PathBuf,
     pub identity: Identity,
     view: RwLock<View>,
@@ -73,8 +59,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub fn new(dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
-        Arc::new(Shared { dir, identity, view: RwLock::new(view), files: Mutex::new(()) })
+    pub fn new(disk: Disk, dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
+        let files = Mutex::new(());
+        Arc::new(Shared { disk, dir, identity, view: RwLock::new(view), files })
     }
 
     /// Held for a few comparisons or a push, never across I/O.

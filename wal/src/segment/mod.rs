@@ -1,15 +1,12 @@
-//! Segment files: header, bytes, space.
+//! Segment files: header and bytes.
 //!
 //! In: a file and offsets. Out: headers and whole, checked frames. A sealed segment never changes
-//! (`map.rs` rests on it). Knows no order among frames: that is `link.rs`.
+//! (`disk/map.rs` rests on it). Knows no order among frames: that is `link.rs`.
 
-mod allocate;
 mod header;
-mod map;
 mod source;
 
-pub(crate) use allocate::allocate;
 pub(crate) use header::{
-    Before, FIRST_VERSION, LAST_VERSION, REWRITTEN_VERSION, Rewritten, SegmentHeader,
+    Before, FIRST_VERSION, LAST_VERSION, MAGIC, REWRITTEN_VERSION, Rewritten, SegmentHeader,
 };
 pub(crate) use source::Source;

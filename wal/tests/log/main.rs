@@ -13,5 +13,6 @@ mod hostile;
 mod model;
 mod recompress;
 mod refuse;
+mod repair;
 mod round_trip;
 mod torn;
