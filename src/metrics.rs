@@ -12,6 +12,10 @@ pub const LOG_FLUSHED: &str = "plimsoll_log_flushed_lsn";
 pub const LOG_BYTES: &str = "plimsoll_log_bytes";
 /// 1 while the log's disk is full.
 pub const LOG_NO_ROOM: &str = "plimsoll_log_no_room";
+/// Segments that were compressed again since the start.
+pub const LOG_RECOMPRESSED: &str = "plimsoll_log_recompressed_segments_total";
+/// Bytes of disk that this saved.
+pub const LOG_RECOMPRESSION_SAVED: &str = "plimsoll_log_recompression_saved_bytes_total";
 /// Damaged segments that were written anew from another member's records.
 pub const LOG_MENDED: &str = "plimsoll_log_mended_total";
 /// Histogram: one fsync of the log.

@@ -24,6 +24,7 @@ mod metrics;
 mod opener;
 mod persist;
 mod protection;
+mod recompression;
 mod reign;
 mod replica;
 mod resume;
@@ -147,6 +148,7 @@ pub async fn run(
     tasks.spawn(parts.doors.clone().follow(renewals, stop.clone()));
     tasks.spawn(http::serve(http, door, parts.clone(), stop.clone()));
     tasks.spawn(member::serve(listener, parts.clone(), stop.clone()));
+    recompression::start(&parts, &tasks, &stop);
     tasks.spawn(mending::run(parts.clone(), stop.clone()));
     tasks.spawn(state::tell_coordinator(parts.clone(), stop.clone()));
     let role = tokio::spawn(play_role(parts, stop.clone()));

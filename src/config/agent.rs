@@ -31,6 +31,8 @@ pub struct AgentConfig {
     pub timestamps: Vec<String>,
     /// Bytes at which a segment ends. Default: 64 MiB.
     pub segment_bytes: u64,
+    /// Age from which a sealed segment is compressed again; `None`: never. Default: 1 h.
+    pub recompress_after: Option<Duration>,
     /// The server beside it; `None` for a witness.
     pub server: Option<AgentServer>,
 }
@@ -98,6 +100,7 @@ pub(super) fn validate(
         coordinators: raw.coordinators,
         timestamps: raw.timestamps,
         segment_bytes: raw.segment.0,
+        recompress_after: raw.recompress_after.0.map(|after| after.0),
         server,
     })
 }

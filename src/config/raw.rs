@@ -1,11 +1,12 @@
 //! The file as it is written: keys, their kinds and defaults. Nothing here is checked beyond that.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::units::{DurationText, SizeText};
+use super::units::{DurationText, OrOff, SizeText};
 use crate::cluster::{AckWhen, MemberName};
 
 /// JSON schema of the file, pretty-printed: what `plimsoll config schema` prints.
@@ -110,6 +111,10 @@ pub(super) struct RawAgent {
     /// Size at which a segment of the log ends. Default: "64MiB".
     #[serde(default = "segment")]
     pub segment: SizeText,
+    /// Age from which a sealed segment of the log is compressed again, smaller, in the background;
+    /// "off": never. Default: "1h".
+    #[serde(default = "recompress_after")]
+    pub recompress_after: OrOff<DurationText>,
     /// The server beside it. Absent: a witness.
     pub server: Option<RawServer>,
 }
@@ -223,6 +228,10 @@ pub(super) struct RawTimestamp {
 
 fn segment() -> SizeText {
     SizeText(64 << 20)
+}
+
+fn recompress_after() -> OrOff<DurationText> {
+    OrOff(Some(DurationText(Duration::from_secs(3600))))
 }
 
 fn host() -> String {

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::cluster::AckWhen;
@@ -54,6 +55,7 @@ fn the_whole_file_fills_every_role_and_default() {
     let agent = config.agent.as_ref().unwrap();
     assert_eq!(agent.log_dir(), Path::new("/etc/plimsoll/s1/log"));
     assert_eq!(agent.segment_bytes, 64 << 20);
+    assert_eq!(agent.recompress_after, Some(Duration::from_secs(3600)));
     let server = agent.server.as_ref().unwrap();
     assert_eq!((server.connection.host.as_str(), server.connection.port), ("127.0.0.1", 3306));
     assert_eq!(server.connection.password.reveal(), "hunter2");
@@ -63,6 +65,17 @@ fn the_whole_file_fills_every_role_and_default() {
     assert_eq!((coordinator.tolerate, coordinator.ack), (1, AckWhen::Flushed));
     assert_eq!(config.timestamp.as_ref().unwrap().id, 7);
     assert!(!format!("{config:?}").contains("hunter2"), "a secret shows in Debug");
+}
+
+#[test]
+fn compressing_again_is_after_some_time_or_never() {
+    let with = |text: &str| whole().replace("[agent.server]", &format!("{text}\n[agent.server]"));
+    for (text, after) in [("2m", Some(Duration::from_secs(120))), ("off", None)] {
+        let config = parse(&with(&format!("recompress_after = {text:?}"))).unwrap();
+        assert_eq!(config.agent.unwrap().recompress_after, after);
+    }
+    let error = parse(&with("recompress_after = \"never\"")).unwrap_err().to_string();
+    assert!(error.contains("never") && error.contains("500ms"), "{error}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer};
 
 /// `"250us"`, `"500ms"`, `"5s"`, `"2m"`, `"1h"`: a whole number and its unit.
@@ -14,6 +15,12 @@ pub(super) struct DurationText(pub Duration);
 /// `"512B"`, `"64KiB"`, `"64MiB"`, `"1GiB"`: a whole number and its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SizeText(pub u64);
+
+/// One of these, or `"off"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OrOff<T>(pub Option<T>);
+
+const OFF: &str = "off";
 
 const DURATION_UNITS: [(&str, u64); 5] =
     [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
@@ -77,6 +84,31 @@ impl<'de> Deserialize<'de> for SizeText {
             serde::de::Error::custom(format!("{text:?} is no size; write {hint}"))
         })?;
         Ok(SizeText(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for OrOff<DurationText> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<OrOff<DurationText>, D::Error> {
+        let text = String::deserialize(from)?;
+        if text == OFF {
+            return Ok(OrOff(None));
+        }
+        let duration = DurationText::deserialize(text.into_deserializer());
+        duration.map(|duration| OrOff(Some(duration)))
+    }
+}
+
+impl JsonSchema for OrOff<DurationText> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "DurationOrOff".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^([0-9]+(us|ms|s|m|h)|off)$" })
     }
 }
 

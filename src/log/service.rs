@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use wal::{
-    ClusterId, Damage, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, Mended, SourceContext,
-    Timestamp,
+    ClusterId, Damage, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, Mended, Recompressor,
+    SourceContext, Timestamp,
 };
 
 use super::gate::{Admission, Gate};
@@ -86,6 +86,7 @@ pub struct LogHandle {
     visible: watch::Receiver<Option<Lsn>>,
     runtime: tokio::runtime::Handle,
     reader: LogReader,
+    recompressor: Recompressor,
     incarnation: Incarnation,
     cluster: ClusterId,
 }
@@ -175,6 +176,11 @@ impl LogHandle {
         &self.reader
     }
 
+    /// Makes old segments smaller, away from the log's thread.
+    pub fn recompressor(&self) -> &Recompressor {
+        &self.recompressor
+    }
+
     /// Whose log this is.
     pub fn cluster(&self) -> ClusterId {
         self.cluster
@@ -223,6 +229,7 @@ impl LogService {
             visible: seen,
             runtime: runtime.handle().clone(),
             reader: log.reader(),
+            recompressor: log.recompressor(),
             incarnation: log.incarnation(),
             cluster: log.cluster(),
         };

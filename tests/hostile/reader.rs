@@ -215,8 +215,8 @@ fn flipped(from: &Path, to: &Path, file: &str, at: usize, with: u8) -> Result<()
 
 #[test]
 fn golden_logs_are_read_alike() {
-    for version in wal::FORMATS {
-        let golden = project(&format!("wal/tests/golden/v{version}"));
+    for log in ["v1", "v2", "v2-anew"] {
+        let golden = project(&format!("wal/tests/golden/{log}"));
         let expected = ours(&golden).expect("ours reads it");
         assert!(expected.len() >= 22, "{}", expected.len());
         assert_eq!(python(&[&golden]).expect("the other reads it"), expected);

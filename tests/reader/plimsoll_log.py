@@ -289,7 +289,8 @@ class Segment:
         expect(fields.bytes(8) == b"PLIMSEG\n", "the magic PLIMSEG")
         self.version = fields.number("H")
         expect(self.version in (1, 2), "version 1 or 2")
-        expect(fields.number("H") == 0, "two zero bytes")
+        flags = fields.number("H")
+        expect(flags <= (self.version == 2), "no flags but bit 0 of version 2")
         self.start = fields.number("I")
         expect(84 <= self.start <= LIMIT_SEGMENT_HEADER, "a header of 84 to 65,536 bytes")
         header = Fields(fields.data[:self.start])
@@ -304,13 +305,17 @@ class Segment:
         expect(self.epoch >= 1, "an epoch from 1")
         expect(self.base >= 1, "a base LSN from 1")
         expect(name == f"{self.base:020}.seg", "a file name that is the base LSN")
-        expect(context + 84 == self.start, "a source context that ends at the header's CRC32")
+        expect(context + 84 + 20 * flags == self.start, "a header that ends with its CRC32")
         self.context = None
         if context:
             inner = Fields(header.bytes(context))
             self.context = source_context(inner)
             inner.done()
             expect(max(self.context["lsns"]) < self.base, "a source context of LSNs before the base")
+        self.length, self.chain_behind = len(self.data), None
+        if flags:
+            self.length, length, self.chain_behind = struct.unpack("<QQI", header.bytes(20))
+            expect(length == len(self.data), "a file written anew of the length that it says")
         self.check_before()
 
     def check_before(self):
@@ -389,7 +394,8 @@ class Log:
             return
         previous, (lsn, epoch, chain, timestamp) = before
         expect(segment.base_before == previous.base, f"the segment before, {previous.base}")
-        expect(segment.length_before == len(previous.data), "the length of the segment before")
+        expect(segment.length_before == previous.length, "the length of the segment before")
+        expect(previous.chain_behind in (None, chain), "the chain that a file written anew ends with")
         expect(segment.base == lsn, f"the base LSN {lsn}")
         expect(segment.epoch_before == epoch, f"epoch {epoch} before")
         expect(segment.chain_before == chain, "the chain of the segment before")

@@ -15,6 +15,7 @@ mod kills;
 mod large;
 mod path;
 mod playground;
+mod recompression;
 mod refusals;
 mod repair;
 mod replica_binlog;

@@ -136,13 +136,19 @@ pub(crate) struct Compressor {
     small: CompressTable,
     large: CompressTable,
     zstd: Option<zstd::bulk::Compressor<'static>>,
+    zstd_level: i32,
     out: Vec<u8>,
 }
 
 impl Compressor {
     pub fn new() -> Compressor {
+        Compressor::with_level(ZSTD_LEVEL)
+    }
+
+    /// `level` is Zstandard's: 1 to 19; the higher, the smaller and the slower.
+    pub fn with_level(zstd_level: i32) -> Compressor {
         let (small, large) = (CompressTable::small(), CompressTable::large());
-        Compressor { small, large, zstd: None, out: Vec::new() }
+        Compressor { small, large, zstd: None, zstd_level, out: Vec::new() }
     }
 
     /// What to store for `raw`, and how: by `codec` where that makes it smaller. The same input gives
@@ -170,7 +176,7 @@ impl Compressor {
     fn zstd(&mut self, raw: &[u8]) -> Option<usize> {
         self.room(zstd::zstd_safe::compress_bound(raw.len()));
         if self.zstd.is_none() {
-            self.zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL).ok();
+            self.zstd = zstd::bulk::Compressor::new(self.zstd_level).ok();
         }
         self.zstd.as_mut()?.compress_to_buffer(raw, &mut self.out[..]).ok()
     }

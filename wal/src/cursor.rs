@@ -28,6 +28,8 @@ struct Open {
     offset: u64,
     /// In front of `offset`.
     link: Link,
+    /// Where it ends, if it was sealed when it was opened. Another file may bear its name by now.
+    end: Option<u64>,
 }
 
 /// Where the view says that reading may go on.
@@ -121,7 +123,7 @@ impl Cursor {
     /// Opens the segment that holds the next record, at the frame that contains it.
     fn seek(&self) -> Result<Open, Error> {
         let (segment, hint) = self.locate()?;
-        let source = Source::open(&self.shared.disk, &segment)?;
+        let (segment, source) = Source::open(&self.shared.disk, segment)?;
         let header = &segment.header;
         let mut open = Open {
             base: header.base,
@@ -129,6 +131,7 @@ impl Cursor {
             source,
             offset: header.len,
             link: Link::before(header),
+            end: segment.sealed.then_some(segment.end),
         };
         if let Some(offset) = hint.filter(|&offset| offset > open.offset) {
             open.jump(offset, segment.end)?;
@@ -166,13 +169,17 @@ impl Cursor {
 fn limit(shared: &Shared, open: &Open) -> Limit {
     let view = shared.read();
     match view.segments.last() {
-        Some(newest) if newest.header.base == open.base => Limit::At(newest.end),
-        _ => match view.segment_of(open.base).and_then(|index| view.segments.get(index)) {
-            Some(segment) if segment.header.base == open.base && open.offset < segment.end => {
-                Limit::At(segment.end)
+        Some(newest) if newest.header.base == open.base => {
+            Limit::At(open.end.unwrap_or(newest.end))
+        }
+        _ => {
+            let segment = view.segment_of(open.base).and_then(|index| view.segments.get(index));
+            let segment = segment.filter(|segment| segment.header.base == open.base);
+            match segment.map(|segment| open.end.unwrap_or(segment.sealed_bytes())) {
+                Some(end) if open.offset < end => Limit::At(end),
+                _ => Limit::NextSegment,
             }
-            _ => Limit::NextSegment,
-        },
+        }
     }
 }
 

@@ -119,7 +119,9 @@ fn context_is_kept(records: &[(Timestamp, Content<'_>)]) {
     let (older, timestamp) = (Some(Lsn::FIRST), Some(*timestamp));
     let before = Before { chain: 1, epoch: Some(epoch), timestamp, base: older, bytes: 84 };
     let version = FIRST_VERSION;
-    let mut header = SegmentHeader { version, cluster, epoch, base, before, context, len: 0 };
+    let rewritten = None;
+    let mut header =
+        SegmentHeader { version, cluster, epoch, base, before, context, rewritten, len: 0 };
     let bytes = header.encode();
     assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
 }

@@ -7,7 +7,7 @@
 //! Holds: LSNs are dense, timestamps grow with them, epochs never fall, and each frame carries the
 //! running checksum of all before it (I1, I13). What [`Log::sync`] covered is found again after any
 //! crash, or [`Error::Damaged`] names the place; only [`Log::truncate_after`] takes flushed records
-//! away. Memory is bounded by one frame per reader and writer, and a frame by [`MAX_FRAME_RAW`].
+//! away. [`Recompressor`] replaces files, never a record. Memory is bounded by one frame per reader and writer, and a frame by [`MAX_FRAME_RAW`].
 //!
 //! Synchronous; no network, no tokio, no clock. Does not decide what is committed, who may append, or
 //! when to flush, and does not look into events: that is its callers'.
@@ -35,6 +35,7 @@ mod log;
 mod lsn;
 mod position;
 mod reader;
+mod recompress;
 mod record;
 mod recover;
 mod repair;
@@ -61,6 +62,7 @@ pub use log::{Log, LogOptions};
 pub use lsn::Lsn;
 pub use position::BinlogPosition;
 pub use reader::{LogReader, SegmentInfo};
+pub use recompress::{Recompressed, Recompressor};
 pub use record::{Body, EpochStart, Record, Transaction, TransactionClass};
 pub use repair::{Damage, Mended, Mender, Repair};
 pub use timestamp::Timestamp;

@@ -120,7 +120,7 @@ impl Log {
             Some(newest) => Some(recover_newest(disk, newest, flushed)?),
             None => None,
         };
-        let (scan, live) = scanned.map_or((None, None), |(scan, live)| (Some(scan), Some(live)));
+        let (scan, live) = scanned.map_or((None, None), |(scan, live)| (Some(scan), live));
         let link = scan.as_ref().map_or_else(|| empty_link(identity.cluster), |scan| scan.link);
         let view = recover::view(segments, scan.as_ref());
         let mut log = Log {
@@ -244,6 +244,7 @@ impl Log {
                 bytes: before_bytes,
             },
             context: self.context.clone(),
+            rewritten: None,
             len: 0,
         };
         let bytes = header.encode();
@@ -273,7 +274,10 @@ impl Log {
         let Some(live) = self.live.as_mut() else {
             let view = self.shared.read();
             let newest = view.segments.last();
-            return Ok((newest.map(|newest| newest.header.base), newest.map_or(0, |one| one.end)));
+            return Ok((
+                newest.map(|one| one.header.base),
+                newest.map_or(0, Segment::sealed_bytes),
+            ));
         };
         if live.empty {
             // It will be replaced; what counts is the one before it.
@@ -396,14 +400,19 @@ pub(crate) fn empty_link(cluster: ClusterId) -> Link {
     Link { last: None, chain: first_chain(cluster), timestamp: None }
 }
 
-/// Scans the newest segment, cuts a torn tail, and opens it for writing.
+/// Scans the newest segment, cuts a torn tail, and opens it for writing. One that was written anew
+/// stays sealed: an adoption has removed what was behind it.
 fn recover_newest(
     disk: &Disk,
     newest: &Segment,
     flushed: Option<Flushed>,
-) -> Result<(Scan, Live), Error> {
+) -> Result<(Scan, Option<Live>), Error> {
     let scan = recover::scan(disk, newest, None)?;
     let torn = recover::judge(disk, newest, &scan, flushed)?;
+    if newest.sealed {
+        recover::read_to_end(newest, &scan)?;
+        return Ok((scan, None));
+    }
     let file = disk.open_writable(&newest.path)?;
     let mut capacity = newest.end;
     if torn {
@@ -424,7 +433,7 @@ fn recover_newest(
         capacity,
         empty: scan.frames.is_empty(),
     };
-    Ok((scan, live))
+    Ok((scan, Some(live)))
 }
 
 /// A view without segments, for a log that is cut down to nothing.

@@ -12,7 +12,7 @@ use crate::disk::Disk;
 use crate::folder::{self, Flushed};
 use crate::frame::visit;
 use crate::link::Link;
-use crate::segment::{SegmentHeader, Source};
+use crate::segment::{Rewritten, SegmentHeader, Source};
 use crate::view::{Segment, View};
 use crate::{ClusterId, Error, Fault, Frame, FrameHeader, Lsn, SourceContext};
 
@@ -34,10 +34,16 @@ pub(crate) fn segments(
         }
         if let Some(before) = segments.last() {
             follows(before, &header).map_err(damaged)?;
-            shorter(before, &header)?;
+            has_length(before, before.sealed_bytes(), header.before.bytes)?;
         }
         let end = file.length()?;
-        segments.push(Segment { header, path, end, sealed: index + 1 < count });
+        let rewritten = header.rewritten;
+        let segment =
+            Segment { header, path, end, sealed: index + 1 < count || rewritten.is_some() };
+        if let Some(rewritten) = rewritten {
+            has_length(&segment, end, rewritten.bytes)?;
+        }
+        segments.push(segment);
     }
     Ok(segments)
 }
@@ -52,17 +58,21 @@ fn follows(before: &Segment, header: &SegmentHeader) -> Result<(), Fault> {
     if header.before.base != Some(before.header.base) {
         return Err(Fault::Field("base LSN of the segment before: one is missing"));
     }
-    Ok(())
+    match before.header.rewritten {
+        Some(Rewritten { chain, .. }) if chain != header.before.chain => {
+            Err(Fault::Chain { expected: chain, found: header.before.chain })
+        }
+        _ => Ok(()),
+    }
 }
 
-fn shorter(before: &Segment, header: &SegmentHeader) -> Result<(), Error> {
-    let (expected, found) = (header.before.bytes, before.end);
+fn has_length(segment: &Segment, found: u64, expected: u64) -> Result<(), Error> {
     let fault = match found {
         found if found < expected => Fault::Short { expected, found },
         found if found > expected => Fault::Trailing(found - expected),
         _ => return Ok(()),
     };
-    Err(Error::damaged(&before.path, expected.min(found), fault))
+    Err(Error::damaged(&segment.path, expected.min(found), fault))
 }
 
 /// What a scan of one segment found.
@@ -102,8 +112,8 @@ impl Stop {
 /// Reads a segment's frames from its start, decompressing and checking each, up to and including
 /// record `up_to`, or as far as there are any.
 pub(crate) fn scan(disk: &Disk, segment: &Segment, up_to: Option<Lsn>) -> Result<Scan, Error> {
+    let (segment, mut source) = Source::open(disk, segment.clone())?;
     let header = &segment.header;
-    let mut source = Source::open(disk, segment)?;
     let mut scan = Scan {
         end: header.len,
         link: Link::before(header),

@@ -208,6 +208,7 @@ pub struct Mender {
 struct Behind {
     version: u16,
     base: Lsn,
+    /// Its length as it was sealed.
     end: u64,
     link: Link,
     context: Option<SourceContext>,
@@ -318,7 +319,10 @@ impl Mender {
         let after = next.and_then(|next| next.header.as_ref().ok());
         // Its next one tells its length, if that follows it.
         let end = after.filter(|after| after.before.base == Some(one.base));
-        let end = end.map_or(one.bytes, |after| after.before.bytes);
+        let end = match &header.rewritten {
+            Some(rewritten) => rewritten.bytes,
+            None => end.map_or(one.bytes, |after| after.before.bytes),
+        };
         if one.bytes > end {
             return Err(Error::damaged(&one.path, end, Fault::Trailing(one.bytes - end)));
         }
@@ -333,6 +337,7 @@ impl Mender {
             None => recover::judge(&self.disk, &segment, &scan, flushed).map(drop)?,
         }
         let Scan { link, context, end, .. } = scan;
+        let end = segment.header.rewritten.map_or(end, |rewritten| rewritten.sealed);
         Ok(Behind { version: segment.header.version, base: one.base, end, link, context })
     }
 
@@ -357,7 +362,7 @@ impl Mender {
         };
         let Some(header) = header else { return Ok(None) };
         let goal = match after {
-            Some(after) => after.map(sealed),
+            Some(after) => after.map(|after| sealed(&header, after)),
             None => {
                 let to = self.last_written(one, &header, flushed)?;
                 to.map(|to| Goal::Newest { to, bytes: one.bytes.max(header.len) })
@@ -388,7 +393,9 @@ impl Mender {
         };
         let version = behind.map_or(FIRST_VERSION, |behind| behind.version);
         let cluster = self.cluster;
-        let header = SegmentHeader { version, cluster, epoch, base, before, context, len: 0 };
+        let rewritten = None;
+        let header =
+            SegmentHeader { version, cluster, epoch, base, before, context, rewritten, len: 0 };
         (link.next() == base).then_some(header)
     }
 
@@ -398,7 +405,7 @@ impl Mender {
         let base = after.before.base.filter(|&base| Some(base) == behind.map(Behind::next))?;
         let header = self.header_behind(base, after.before.epoch?, behind)?;
         let path = self.dir.join(SegmentHeader::file_name(base));
-        let (disk, goal) = (self.disk.clone(), sealed(after));
+        let (disk, goal) = (self.disk.clone(), sealed(&header, after));
         (base < one.base).then_some(Damage { disk, path, header, rebuilt: true, goal })
     }
 
@@ -428,8 +435,10 @@ impl Mender {
     }
 }
 
-fn sealed(after: &SegmentHeader) -> Goal {
-    Goal::Sealed { bytes: after.before.bytes, link: Link::before(after) }
+/// A file that took a sealed one's place keeps its own length.
+fn sealed(header: &SegmentHeader, after: &SegmentHeader) -> Goal {
+    let bytes = header.rewritten.map_or(after.before.bytes, |rewritten| rewritten.bytes);
+    Goal::Sealed { bytes, link: Link::before(after) }
 }
 
 /// The whole frame that `bytes` start with.

@@ -5,11 +5,13 @@
 //! new one, and no reader's memory changes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::disk::{Disk, File};
 use crate::folder::Flushed;
 use crate::log::{Live, drop_segments, empty_link};
 use crate::recover::{self, Scan};
+use crate::segment::SegmentHeader;
 use crate::view::Segment;
 use crate::{Error, Log, LogPoint, Lsn};
 
@@ -17,6 +19,8 @@ use crate::{Error, Log, LogPoint, Lsn};
 struct Place {
     /// Index of the segment that becomes the newest.
     segment: usize,
+    /// Its header from then on.
+    header: SegmentHeader,
     scan: Scan,
     /// Its file, cut but not yet in place; `None` where the cut is at its very end.
     cut: Option<(File, u64)>,
@@ -36,6 +40,8 @@ impl Log {
         if keep == self.tail().map(|tail| tail.lsn) {
             return self.sync();
         }
+        let shared = Arc::clone(&self.shared);
+        let _files = shared.lock_files();
         let place = match keep {
             Some(keep) => Some(self.place_of(keep).map_err(|error| self.poison_if_sync(error))?),
             None => None,
@@ -71,16 +77,25 @@ impl Log {
         if beyond {
             return Err(Error::NotABoundary(keep));
         }
-        let scan = recover::scan(&self.shared.disk, &segment, Some(keep))?;
+        let mut scan = recover::scan(&self.shared.disk, &segment, Some(keep))?;
         if scan.link.last.map(|point| point.lsn) != Some(keep) {
             recover::whole(&segment, &scan)?;
             return Err(Error::NotABoundary(keep));
         }
+        let mut header = segment.header.clone();
         let cut = match segment.end {
             end if end == scan.end => None,
-            _ => Some(prefix(&self.shared.disk, &segment, scan.end, self.options.segment_bytes)?),
+            _ => {
+                let frames = scan.end - header.len;
+                // It will grow: what it says of having been written anew is over.
+                header.rewritten = None;
+                let bytes = header.encode();
+                scan.end = header.len + frames;
+                let room = self.options.segment_bytes;
+                Some(prefix(&self.shared.disk, &segment, (&bytes, frames), room)?)
+            }
         };
-        Ok(Place { segment: index, scan, cut })
+        Ok(Place { segment: index, header, scan, cut })
     }
 
     fn cut(&mut self, place: Option<Place>) -> Result<(), Error> {
@@ -94,7 +109,7 @@ impl Log {
             disk.remove(path)?;
             disk.sync_folder(&self.dir)?;
         }
-        let Some(Place { scan, cut, segment }) = place else {
+        let Some(Place { scan, cut, segment, .. }) = place else {
             self.link = empty_link(self.cluster());
             self.context = None;
             self.flushed = None;
@@ -130,6 +145,7 @@ impl Log {
         view.cut(keep);
         if let (Some(place), Some(newest)) = (place, view.segments.last_mut()) {
             newest.end = place.scan.end;
+            newest.header = place.header.clone();
             // Its new file will grow; the old one, where mapped, does not change.
             newest.sealed = place.cut.is_none();
         }
@@ -137,12 +153,20 @@ impl Log {
     }
 }
 
-/// The first `end` bytes of a segment as a new file, fsynced, with room to grow where there is any.
-fn prefix(disk: &Disk, segment: &Segment, end: u64, room: u64) -> Result<(File, u64), Error> {
+/// A new file, fsynced, with a header and the first `frames` bytes behind the one of `segment`, and
+/// with room to grow where there is any.
+fn prefix(
+    disk: &Disk,
+    segment: &Segment,
+    (header, frames): (&[u8], u64),
+    room: u64,
+) -> Result<(File, u64), Error> {
     let from = disk.open(&segment.path)?;
+    let end = header.len() as u64 + frames;
     let mut capacity = end;
     let file = disk.prepare(&segment.path, |file| {
-        copy(&from, file, end)?;
+        file.write_at(header, 0)?;
+        copy((&from, segment.header.len), (file, header.len() as u64), frames)?;
         match file.allocate(room.max(end)) {
             Ok(()) => capacity = room.max(end),
             Err(Error::Full { .. }) => {}
@@ -153,17 +177,17 @@ fn prefix(disk: &Disk, segment: &Segment, end: u64, room: u64) -> Result<(File, 
     Ok((file, capacity))
 }
 
-/// The first `end` bytes.
-fn copy(from: &File, to: &File, end: u64) -> Result<(), Error> {
+/// So many bytes from one offset on to another.
+fn copy(from: (&File, u64), to: (&File, u64), bytes: u64) -> Result<(), Error> {
     const PIECE: u64 = 256 << 10;
     let mut piece = Vec::new();
-    let mut at = 0;
-    while at < end {
-        let count = PIECE.min(end - at);
+    let mut done = 0;
+    while done < bytes {
+        let count = PIECE.min(bytes - done);
         piece.resize(usize::try_from(count).unwrap_or_default(), 0);
-        from.read_at(&mut piece, at)?;
-        to.write_at(&piece, at)?;
-        at += count;
+        from.0.read_at(&mut piece, from.1 + done)?;
+        to.0.write_at(&piece, to.1 + done)?;
+        done += count;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! an adoption cut off.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::disk::Disk;
 use crate::folder::Identity;
@@ -20,6 +20,13 @@ pub(crate) struct Segment {
     pub sealed: bool,
 }
 
+impl Segment {
+    /// Its length as it was sealed, which the header behind it names.
+    pub fn sealed_bytes(&self) -> u64 {
+        self.header.rewritten.map_or(self.end, |rewritten| rewritten.sealed)
+    }
+}
+
 /// The log as of now.
 #[derive(Debug, Default)]
 pub(crate) struct View {
@@ -27,7 +34,7 @@ pub(crate) struct View {
     pub segments: Vec<Segment>,
     /// The last record that is written.
     pub written: Option<LogPoint>,
-    /// Grows with every cut.
+    /// Grows with every cut, and with every file that was replaced.
     pub generation: u64,
     /// What cuts kept: (generation after the cut, last record kept). Ascending in both: of a later
     /// cut that kept less, the earlier ones say nothing more.
@@ -46,16 +53,25 @@ pub(crate) struct Shared {
     pub dir: PathBuf,
     pub identity: Identity,
     view: RwLock<View>,
+    /// Held by whoever replaces or removes files of segments that are there, from looking at the view
+    /// to changing it.
+    files: Mutex<()>,
 }
 
 impl Shared {
     pub fn new(disk: Disk, dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
-        Arc::new(Shared { disk, dir, identity, view: RwLock::new(view) })
+        let files = Mutex::new(());
+        Arc::new(Shared { disk, dir, identity, view: RwLock::new(view), files })
     }
 
     /// Held for a few comparisons or a push, never across I/O.
     pub fn read(&self) -> RwLockReadGuard<'_, View> {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`Shared::files`]. It guards no data: a panic elsewhere leaves nothing half changed in it.
+    pub fn lock_files(&self) -> MutexGuard<'_, ()> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn write(&self) -> RwLockWriteGuard<'_, View> {

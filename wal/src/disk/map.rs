@@ -14,8 +14,8 @@ use memmap2::{Advice, Mmap, MmapOptions};
 /// Those of the system.
 pub(super) fn map(file: &File, length: usize) -> io::Result<Bytes> {
     // SAFETY: the mapped bytes must not change, and must stay there, while the map lives. A sealed
-    // segment's file is never written again, nor made shorter: an adoption that cuts one, or a
-    // repair, writes a new file and renames it over this one (`truncate.rs`, `repair.rs`), and
+    // segment's file is never written again, nor made shorter: whoever cuts, mends or compresses one
+    // writes a new file and renames it over this one (`truncate.rs`, `repair.rs`, `recompress.rs`), and
     // removal takes the name only; the map keeps the old file. The map ends within the file, as the
     // caller has checked. What is left is another program that writes into our folder, against
     // which no reader of files is safe.

@@ -15,6 +15,15 @@ pub(crate) const FIRST_VERSION: u16 = 1;
 /// The newest version that is read, and written.
 pub(crate) const LAST_VERSION: u16 = 2;
 
+/// The first version whose segments may be written anew.
+pub(crate) const REWRITTEN_VERSION: u16 = 2;
+
+/// Flag: the file was written anew after it was sealed.
+const REWRITTEN: u16 = 1;
+
+/// Bytes that such a header has more, behind the context.
+const REWRITTEN_LEN: usize = 20;
+
 /// Bytes in front of the context.
 const FIXED: usize = 80;
 
@@ -37,8 +46,21 @@ pub(crate) struct SegmentHeader {
     pub before: Before,
     /// The source's state in front of its first record.
     pub context: Option<SourceContext>,
+    /// Set where the file was written anew since it was sealed.
+    pub rewritten: Option<Rewritten>,
     /// Bytes of this header in the file: where the first frame starts.
     pub len: u64,
+}
+
+/// What a file that took a sealed segment's place says: the header behind it names the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rewritten {
+    /// Length of the file as it was sealed.
+    pub sealed: u64,
+    /// Length of this file.
+    pub bytes: u64,
+    /// Running checksum behind its last frame.
+    pub chain: u32,
 }
 
 /// The end of the log in front of a segment.
@@ -97,12 +119,14 @@ impl SegmentHeader {
         if let Some(state) = &self.context {
             state.encode(&mut context);
         }
-        let length = FIXED + context.len() + CRC;
+        let more = if self.rewritten.is_some() { REWRITTEN_LEN } else { 0 };
+        let length = FIXED + context.len() + more + CRC;
         let narrow = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let mut out = Vec::with_capacity(length);
         out.put(MAGIC);
         out.put(&self.version.to_le_bytes());
-        out.put(&[0, 0]);
+        let flags = if self.rewritten.is_some() { REWRITTEN } else { 0 };
+        out.put(&flags.to_le_bytes());
         out.u32(narrow(length));
         out.put(self.cluster.bytes());
         out.u32(self.epoch.get());
@@ -115,6 +139,11 @@ impl SegmentHeader {
         out.u32(narrow(context.len()));
         assert_eq!(out.len(), FIXED, "FORMAT.md gives the fixed part's size");
         out.put(&context);
+        if let Some(rewritten) = &self.rewritten {
+            out.u64(rewritten.sealed);
+            out.u64(rewritten.bytes);
+            out.u32(rewritten.chain);
+        }
         let crc = crc32fast::hash(&out);
         out.u32(crc);
         self.len = out.len() as u64;
@@ -126,6 +155,17 @@ impl SegmentHeader {
     /// # Errors
     /// [`Error::Damaged`]; those of the system.
     pub fn read(file: &File) -> Result<SegmentHeader, Error> {
+        let header = SegmentHeader::read_unnamed(file)?;
+        let path = file.path();
+        if path.file_name() != Some(SegmentHeader::file_name(header.base).as_ref()) {
+            let fault = Fault::Field("base LSN: the file name says another");
+            return Err(Error::damaged(path, 0, fault));
+        }
+        Ok(header)
+    }
+
+    /// As [`SegmentHeader::read`], of a file that has not got its name yet.
+    pub fn read_unnamed(file: &File) -> Result<SegmentHeader, Error> {
         let path = file.path();
         let damaged = |fault| Error::damaged(path, 0, fault);
         let found = file.length()?;
@@ -141,11 +181,7 @@ impl SegmentHeader {
         }
         bytes.resize(usize::try_from(length).unwrap_or(FIXED), 0);
         file.read_at(&mut bytes, 0)?;
-        let header = SegmentHeader::decode(&bytes).map_err(damaged)?;
-        if path.file_name() != Some(SegmentHeader::file_name(header.base).as_ref()) {
-            return Err(damaged(Fault::Field("base LSN: the file name says another")));
-        }
-        Ok(header)
+        SegmentHeader::decode(&bytes).map_err(damaged)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<SegmentHeader, Fault> {
@@ -174,8 +210,10 @@ fn header_len(bytes: &[u8]) -> Result<u32, Fault> {
     if !(FIRST_VERSION..=LAST_VERSION).contains(&version) {
         return Err(Fault::Version(version));
     }
-    if input.u16("reserved bytes").map_err(Fault::Field)? != 0 {
-        return Err(Fault::Field("reserved bytes"));
+    let flags = input.u16("flags").map_err(Fault::Field)?;
+    let known = if version >= REWRITTEN_VERSION { REWRITTEN } else { 0 };
+    if flags & !known != 0 {
+        return Err(Fault::Field("flags of the segment"));
     }
     let length = input.u32("header length").map_err(Fault::Field)?;
     let least = u32::try_from(FIXED + CRC).unwrap_or(u32::MAX);
@@ -189,7 +227,8 @@ fn header_len(bytes: &[u8]) -> Result<u32, Fault> {
 fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
     input.take(8, "magic")?;
     let version = input.u16("version")?;
-    input.take(6, "header")?;
+    let flags = input.u16("flags")?;
+    input.take(4, "header length")?;
     let cluster = ClusterId::from_bytes(input.id("cluster")?);
     let epoch = Epoch::new(input.u32("epoch")?).ok_or("epoch")?;
     let chain = input.u32("chain")?;
@@ -201,15 +240,22 @@ fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
     let before = Before { chain, epoch: before_epoch, timestamp, base: before_base, bytes };
     before.fits(cluster, base, epoch)?;
     let context_len = input.u32("context length")?;
-    if input.rest().len() as u64 != u64::from(context_len) {
-        return Err("context length");
-    }
+    let state = Input::new(input.take(u64::from(context_len), "context length")?);
     let context = match context_len {
         0 => None,
-        _ => Some(SourceContext::decode(input)?),
+        _ => Some(SourceContext::decode(state)?),
     };
     if context.as_ref().is_some_and(|context| !context.is_before(base)) {
         return Err("source context: of later records");
     }
-    Ok(SegmentHeader { version, cluster, epoch, base, before, context, len })
+    let rewritten = match flags & REWRITTEN {
+        0 => None,
+        _ => Some(Rewritten {
+            sealed: input.u64("sealed length")?,
+            bytes: input.u64("length")?,
+            chain: input.u32("chain behind")?,
+        }),
+    };
+    input.end("context length")?;
+    Ok(SegmentHeader { version, cluster, epoch, base, before, context, rewritten, len })
 }

@@ -6,5 +6,7 @@
 mod header;
 mod source;
 
-pub(crate) use header::{Before, FIRST_VERSION, LAST_VERSION, MAGIC, SegmentHeader};
+pub(crate) use header::{
+    Before, FIRST_VERSION, LAST_VERSION, MAGIC, REWRITTEN_VERSION, Rewritten, SegmentHeader,
+};
 pub(crate) use source::Source;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::{Bytes, BytesMut};
 
 use crate::disk::{Disk, File};
+use crate::segment::SegmentHeader;
 use crate::view::Segment;
 use crate::{Error, Fault, Frame, FrameHeader};
 
@@ -28,15 +29,20 @@ enum Stored {
 }
 
 impl Source {
-    /// Opens a segment of the view.
-    pub fn open(disk: &Disk, segment: &Segment) -> Result<Source, Error> {
+    /// Opens a segment of the view. Where its file was written anew since it was listed
+    /// (`recompress.rs`), also by another process, header and end become those of that file.
+    pub fn open(disk: &Disk, mut segment: Segment) -> Result<(Segment, Source), Error> {
         let file = disk.open(&segment.path)?;
+        let header = SegmentHeader::read_unnamed(&file)?;
+        if let Some(rewritten) = header.rewritten {
+            (segment.header, segment.end, segment.sealed) = (header, rewritten.bytes, true);
+        }
         let path = segment.path.clone();
         let bytes = match segment.sealed {
             true => Stored::Map(file.map(segment.end)?),
             false => Stored::File { file, piece: Bytes::new(), at: 0 },
         };
-        Ok(Source { path, bytes })
+        Ok((segment, Source { path, bytes }))
     }
 
     pub fn path(&self) -> &Path {

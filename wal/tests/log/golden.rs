@@ -79,6 +79,26 @@ fn version_2_is_read() {
     is_read("v2", fill_2);
 }
 
+/// Version 2 with sealed segments that were written anew, one of them with bodies that became smaller.
+fn fill_anew(log: &mut Log) {
+    fill_2(log);
+    for number in 25..33 {
+        append(log, epoch(4), &[Body::Transaction(hexadecimal(number, 900))]);
+    }
+    log.sync().unwrap();
+    let recompressor = log.recompressor();
+    for (_, base) in recompressor.candidates() {
+        recompressor.recompress(base, 9, |_| true).unwrap();
+    }
+}
+
+#[test]
+fn version_2_written_anew_is_read() {
+    is_read("v2-anew", fill_anew);
+    let first = fs::read(golden("v2-anew").join("00000000000000000001.seg")).unwrap();
+    assert_eq!(first[8..12], [2, 0, 1, 0]);
+}
+
 fn is_read(version: &str, fill: fn(&mut Log)) {
     let (copy, fresh) = (Folder::new(), Folder::new());
     fs::create_dir(&copy.path).unwrap();

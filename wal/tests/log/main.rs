@@ -11,6 +11,7 @@ mod find;
 mod golden;
 mod hostile;
 mod model;
+mod recompress;
 mod refuse;
 mod repair;
 mod round_trip;
