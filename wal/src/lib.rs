@@ -28,6 +28,7 @@ mod frame;
 mod full_disk;
 mod gtid;
 mod identity;
+mod index;
 mod link;
 mod log;
 mod lsn;

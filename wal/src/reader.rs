@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use crate::recover;
 use crate::view::{Segment, Shared, View};
-use crate::{Body, ClusterId, Cursor, Epoch, Error, Frame, Incarnation, LogPoint, Lsn, Record};
+use crate::{
+    Body, ClusterId, Cursor, Epoch, Error, Frame, Incarnation, LogPoint, Lsn, Record, Timestamp,
+};
 
 /// Reads a log. Cheap to clone; any thread.
 #[derive(Debug, Clone)]
@@ -30,6 +32,10 @@ pub struct SegmentInfo {
     pub bytes: u64,
     /// Never written again?
     pub sealed: bool,
+    /// Timestamp of the record in front of it; `None` before the first.
+    pub timestamp_before: Option<Timestamp>,
+    /// Is there an index file for it, whole and its own?
+    pub indexed: bool,
 }
 
 impl LogReader {
@@ -159,24 +165,38 @@ impl LogReader {
         view.segments.get(view.segment_of(lsn)?).cloned()
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     pub(crate) fn view<T>(&self, look: impl FnOnce(&View) -> T) -> T {
         look(&self.shared.read())
     }
 
-    /// The segments, oldest first.
+    /// The segments, oldest first. Reads their index files.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        let view = self.shared.read();
-        let ends = view.segments.iter().skip(1).map(|next| next.header.base.previous());
-        let ends = ends.chain([view.written.map(|written| written.lsn)]);
-        let info = |(segment, last): (&Segment, Option<Lsn>)| SegmentInfo {
-            path: segment.path.clone(),
-            epoch: segment.header.epoch,
-            base_lsn: segment.header.base,
-            last_lsn: last.filter(|&last| last >= segment.header.base),
-            bytes: segment.end,
-            sealed: segment.sealed,
-        };
-        view.segments.iter().zip(ends).map(info).collect()
+        let mut segments = self.view(|view| {
+            let ends = view.segments.iter().skip(1).map(|next| next.header.base.previous());
+            let ends = ends.chain([view.written.map(|written| written.lsn)]);
+            view.segments.iter().zip(ends).map(info).collect::<Vec<_>>()
+        });
+        for segment in &mut segments {
+            segment.indexed = self.is_indexed(segment.base_lsn);
+        }
+        segments
+    }
+}
+
+fn info((segment, last): (&Segment, Option<Lsn>)) -> SegmentInfo {
+    SegmentInfo {
+        path: segment.path.clone(),
+        epoch: segment.header.epoch,
+        base_lsn: segment.header.base,
+        last_lsn: last.filter(|&last| last >= segment.header.base),
+        bytes: segment.end,
+        sealed: segment.sealed,
+        timestamp_before: segment.header.before.timestamp,
+        indexed: false,
     }
 }
 

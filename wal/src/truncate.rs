@@ -12,7 +12,7 @@ use crate::log::{Live, drop_segments, empty_link};
 use crate::recover::{self, Scan};
 use crate::segment::allocate;
 use crate::view::Segment;
-use crate::{Error, Log, LogPoint, Lsn, disk};
+use crate::{Error, Log, LogPoint, Lsn, disk, index};
 
 /// Where a cut goes through.
 struct Place {
@@ -83,6 +83,7 @@ impl Log {
         self.live = None;
         // Newest first: after a crash what is left is a prefix.
         for path in gone.iter().rev() {
+            index::forget(path);
             disk::remove(path)?;
             disk::sync_folder(&self.dir)?;
         }
@@ -96,6 +97,7 @@ impl Log {
         self.context = scan.context;
         let kept = self.shared.read().segments.get(segment).cloned();
         let Segment { header, path, .. } = kept.expect("the view keeps the segment that was cut");
+        index::forget(&path);
         let (base, epoch, end) = (header.base, header.epoch, scan.end);
         // Where the cut is at a segment's very end, it stays sealed and the next frame begins one.
         if let Some((file, temporary, capacity)) = cut {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::folder::Identity;
+use crate::index::Indexes;
 use crate::segment::SegmentHeader;
 use crate::{Epoch, LogPoint, Lsn};
 
@@ -44,11 +45,14 @@ pub(crate) struct Shared {
     pub dir: PathBuf,
     pub identity: Identity,
     view: RwLock<View>,
+    /// Made when something is sought; no part of what the writer does.
+    pub indexes: Indexes,
 }
 
 impl Shared {
     pub fn new(dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
-        Arc::new(Shared { dir, identity, view: RwLock::new(view) })
+        let indexes = Indexes::default();
+        Arc::new(Shared { dir, identity, view: RwLock::new(view), indexes })
     }
 
     /// Held for a few comparisons or a push, never across I/O.
@@ -130,8 +134,8 @@ impl View {
     }
 
     /// Where to start looking for `lsn` in the newest segment.
-    pub fn hint(&self, lsn: Lsn) -> Option<u64> {
+    pub fn hint(&self, lsn: Lsn) -> Option<(u64, Lsn)> {
         let behind = self.index.partition_point(|&(first, _)| first <= lsn);
-        self.index.get(behind.checked_sub(1)?).map(|&(_, offset)| offset)
+        self.index.get(behind.checked_sub(1)?).map(|&(first, offset)| (offset, first))
     }
 }
