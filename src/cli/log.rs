@@ -1,10 +1,13 @@
 //! `plimsoll log`: looks at a log folder, also beside the agent that writes it.
 //!
 //! In: a folder. Out: text or JSON lines. Opens without the writer's lock and changes nothing.
+//! Exit codes: 0, what was asked for is there and sound; 1, it is not; 2, the question is none.
 //! Does not follow a growing log.
 
 mod clock;
 mod line;
+mod progress;
+mod survey;
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +18,7 @@ use clap::{Args, Subcommand};
 use wal::{BinlogPosition, Find, Gtid, LogReader, Lsn, Timestamp};
 
 use self::clock::Time;
+use self::progress::Bar;
 use crate::explain::{Code, Coded};
 
 /// Look at a log folder, also beside the agent that writes it.
@@ -40,7 +44,15 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Print whose log it is, its segments and its epochs.
+    /// Print its segments: records, times, bytes, codecs, indexes.
+    Ls {
+        /// The log folder of an agent.
+        dir: PathBuf,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print whose log it is, its epochs, and what it holds.
     Stat {
         /// The log folder of an agent.
         dir: PathBuf,
@@ -52,6 +64,9 @@ enum Verb {
     Verify {
         /// The log folder of an agent.
         dir: PathBuf,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Print the record that is meant.
     Find {
@@ -94,8 +109,9 @@ pub fn run(args: LogArgs) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let done = match args.verb {
         Verb::Dump { dir, from, limit, json } => dump(&mut out, &dir, from, limit, json),
-        Verb::Stat { dir, json } => stat(&mut out, &dir, json),
-        Verb::Verify { dir } => verify(&mut out, &dir),
+        Verb::Ls { dir, json } => survey::ls(&mut out, &open(&dir)?, json),
+        Verb::Stat { dir, json } => survey::stat(&mut out, &open(&dir)?, json),
+        Verb::Verify { dir, json } => verify(&mut out, &dir, json),
         Verb::Find { dir, what, json } => find(&mut out, &dir, &what, json),
     };
     // What was printed before an error comes out before it.
@@ -133,40 +149,11 @@ fn dump(
     Ok(ExitCode::SUCCESS)
 }
 
-fn stat(out: &mut impl Write, dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let reader = open(dir)?;
-    let segments = reader.segments();
-    let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
-    if json {
-        let segments: Vec<_> = segments.iter().map(line::segment_json).collect();
-        let stat = serde_json::json!({
-            "cluster": reader.cluster(), "incarnation": reader.incarnation(),
-            "first_lsn": reader.first_lsn(), "last": reader.written(), "bytes": bytes,
-            "epochs": reader.epochs(), "segments": segments,
-        });
-        writeln!(out, "{stat}")?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    writeln!(out, "cluster      {}", reader.cluster())?;
-    writeln!(out, "incarnation  {}", reader.incarnation())?;
-    match (reader.first_lsn(), reader.written()) {
-        (Some(first), Some(last)) => {
-            writeln!(out, "records      {first} to {} (epoch {})", last.lsn, last.epoch)?;
-        }
-        _ => writeln!(out, "records      none")?,
-    }
-    writeln!(out, "bytes        {bytes} in {} segments", segments.len())?;
-    for point in reader.epochs() {
-        writeln!(out, "epoch        {} ends at {}", point.epoch, point.lsn)?;
-    }
-    for segment in &segments {
-        line::write_segment(out, segment)?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn verify(out: &mut impl Write, dir: &Path) -> anyhow::Result<ExitCode> {
-    let verified = wal::verify(dir).with_context(|| {
+fn verify(out: &mut impl Write, dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let bar = Bar::of(dir);
+    let verified = wal::verify_with(dir, &|bytes| bar.passed(bytes));
+    bar.end();
+    let verified = verified.with_context(|| {
         format!(
             "the log at {} is not sound; if it is damaged, rebuild this member from the others \
              (stop its agent, move the folder away, start it, then `plimsoll member replace`)",
@@ -174,6 +161,14 @@ fn verify(out: &mut impl Write, dir: &Path) -> anyhow::Result<ExitCode> {
         )
     })?;
     let wal::Verified { segments, frames, records, bytes, last, unflushed_bytes } = verified;
+    if json {
+        let sound = serde_json::json!({
+            "sound": true, "segments": segments, "frames": frames, "records": records,
+            "bytes": bytes, "last": last, "unflushed_bytes": unflushed_bytes,
+        });
+        writeln!(out, "{sound}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     writeln!(
         out,
         "sound: {records} records in {frames} frames, {segments} segments, {bytes} bytes"

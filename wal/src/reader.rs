@@ -173,6 +173,11 @@ impl LogReader {
         look(&self.shared.read())
     }
 
+    /// Bytes of headers and frames.
+    pub fn bytes(&self) -> u64 {
+        self.view(|view| view.segments.iter().map(|segment| segment.end).sum())
+    }
+
     /// The segments, oldest first. Reads their index files.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let mut segments = self.view(|view| {
