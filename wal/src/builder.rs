@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::compression::{Compressor, shrink};
+use crate::compression::{Codec, Compressor, shrink};
 use crate::context::Trace;
 use crate::encoding::{Content, put_record, record_bound};
 use crate::frame::{FRAME_TARGET_RAW, FrameHeader, MAX_FRAME_RAW, MAX_FRAME_RECORDS, chain};
@@ -18,6 +18,7 @@ pub struct FrameBuilder {
     sets_format: bool,
     trace: Trace,
     compressor: Compressor,
+    codec: Codec,
 }
 
 impl Default for FrameBuilder {
@@ -37,7 +38,14 @@ impl FrameBuilder {
             sets_format: false,
             trace: Trace::default(),
             compressor: Compressor::new(),
+            codec: Codec::Lz4,
         }
+    }
+
+    /// How bodies are stored from now on, where it makes them smaller; LZ4 at first. Who writes
+    /// [`Codec::Zstd`] knows that every member reads version 2 of the log.
+    pub fn set_codec(&mut self, codec: Codec) {
+        self.codec = codec;
     }
 
     /// Uncompressed bytes so far; seal at about [`crate::FRAME_TARGET_RAW`].
@@ -105,7 +113,7 @@ impl FrameBuilder {
             return Err(Error::Refused(Fault::Bounds { what: "record count", found: 0 }));
         };
         let chain = chain(prev_chain, epoch, first_lsn, &self.raw);
-        let (codec, body) = self.compressor.compress(&self.raw);
+        let (codec, body) = self.compressor.compress(&self.raw, self.codec);
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let header = FrameHeader {
             codec,

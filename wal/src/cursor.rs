@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::link::Link;
+use crate::link::{Link, Takes};
 use crate::segment::Source;
 use crate::view::{Segment, Shared};
-use crate::{Epoch, Error, Fault, Frame, FrameHeader, LogPoint, Lsn, disk, index};
+use crate::{Error, Fault, Frame, FrameHeader, LogPoint, Lsn, disk, index};
 
 /// Reads frames in order. Cheap to keep; holds at most one open segment.
 pub struct Cursor {
@@ -23,7 +23,7 @@ pub struct Cursor {
 /// A place in a segment.
 struct Open {
     base: Lsn,
-    epoch: Epoch,
+    takes: Takes,
     source: Source,
     offset: u64,
     /// In front of `offset`.
@@ -103,7 +103,7 @@ impl Cursor {
         };
         let damaged = |open: &Open, fault| Error::damaged(open.source.path(), open.offset, fault);
         match open.source.frame(open.offset, limit)? {
-            Ok(frame) => match open.link.check_in(open.epoch, frame.header()) {
+            Ok(frame) => match open.link.check_in(open.takes, frame.header()) {
                 Ok(()) => Ok(Some(frame)),
                 Err(fault) => Err(damaged(open, fault)),
             },
@@ -132,7 +132,7 @@ impl Cursor {
         let header = &segment.header;
         let mut open = Open {
             base: header.base,
-            epoch: header.epoch,
+            takes: header.takes(),
             source,
             offset: header.len,
             link: Link::before(header),
@@ -217,7 +217,7 @@ impl Open {
     /// the reader stays at the segment's first.
     fn jump(&mut self, offset: u64, first: Lsn, limit: u64) -> Result<(), Error> {
         let Ok(header) = self.source.header(offset, limit)? else { return Ok(()) };
-        if (header.first_lsn, header.epoch) != (first, self.epoch) {
+        if (header.first_lsn, header.epoch) != (first, self.takes.epoch) {
             return Ok(());
         }
         self.offset = offset;
@@ -232,7 +232,7 @@ impl Open {
     /// Steps over the frame here if it ends before `lsn`.
     fn skip_before(&mut self, lsn: Lsn, limit: u64) -> Result<bool, Error> {
         let header = self.header(limit)?;
-        let checked = self.link.check_in(self.epoch, &header);
+        let checked = self.link.check_in(self.takes, &header);
         checked.map_err(|fault| Error::damaged(self.source.path(), self.offset, fault))?;
         let before = header.last_lsn() < lsn;
         if before {

@@ -12,6 +12,22 @@ pub(crate) struct Link {
     pub timestamp: Option<Timestamp>,
 }
 
+/// Which frames a segment takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Takes {
+    /// Those of this epoch.
+    pub epoch: Epoch,
+    /// Those that this version of the format has.
+    pub version: u16,
+}
+
+impl Takes {
+    /// Does `frame` go into such a segment?
+    pub fn frame(self, frame: &FrameHeader) -> bool {
+        frame.epoch == self.epoch && frame.codec.version() <= self.version
+    }
+}
+
 impl Link {
     /// In front of a segment's first frame.
     pub fn before(header: &SegmentHeader) -> Link {
@@ -45,10 +61,13 @@ impl Link {
         }
     }
 
-    /// Is this frame the next one in a segment of `epoch`?
-    pub fn check_in(&self, epoch: Epoch, frame: &FrameHeader) -> Result<(), Fault> {
-        if frame.epoch != epoch {
-            return Err(Fault::Epoch { expected: epoch, found: frame.epoch });
+    /// Is this frame the next one in a segment that takes such frames?
+    pub fn check_in(&self, takes: Takes, frame: &FrameHeader) -> Result<(), Fault> {
+        if frame.epoch != takes.epoch {
+            return Err(Fault::Epoch { expected: takes.epoch, found: frame.epoch });
+        }
+        if frame.codec.version() > takes.version {
+            return Err(Fault::Codec(frame.codec.code()));
         }
         self.check(frame)
     }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::folder::{self, Flushed, FlushedFile, Identity};
-use crate::link::Link;
+use crate::link::{Link, Takes};
 use crate::recover::{self, Checker, Scan};
-use crate::segment::{Before, SegmentHeader, allocate};
+use crate::segment::{Before, FIRST_VERSION, SegmentHeader, allocate};
 use crate::view::{Segment, Shared, View};
 use crate::{
-    ClusterId, Epoch, Error, Frame, Incarnation, LogPoint, LogReader, Lsn, SourceContext,
-    Timestamp, disk,
+    ClusterId, Epoch, Error, Frame, FrameHeader, Incarnation, LogPoint, LogReader, Lsn,
+    SourceContext, Timestamp, disk,
 };
 
 /// How a log is kept.
@@ -52,7 +52,7 @@ pub(crate) struct Live {
     pub file: File,
     pub path: PathBuf,
     pub base: Lsn,
-    pub epoch: Epoch,
+    pub takes: Takes,
     /// Where the next frame goes.
     pub end: u64,
     /// Bytes that are allocated.
@@ -140,10 +140,11 @@ impl Log {
         self.usable()?;
         self.link.check(frame.header()).map_err(Error::Refused)?;
         let trace = self.checker.trace(frame).map_err(Error::BadFrame)?;
-        let (epoch, bytes) = (frame.header().epoch, frame.header().frame_len());
-        let fits = |live: &Live| live.epoch == epoch && live.end + bytes <= live.capacity;
+        let header = frame.header();
+        let end = |live: &Live| live.end + header.frame_len();
+        let fits = |live: &Live| live.takes.frame(header) && end(live) <= live.capacity;
         if !self.live.as_ref().is_some_and(fits) {
-            self.begin_segment(epoch, bytes)?;
+            self.begin_segment(header)?;
         }
         self.write(frame)?;
         trace.apply(frame.header().first_lsn, &mut self.context);
@@ -178,13 +179,17 @@ impl Log {
         error
     }
 
-    /// Seals the segment being written and begins one of `epoch` with room for `frame_bytes`.
-    fn begin_segment(&mut self, epoch: Epoch, frame_bytes: u64) -> Result<(), Error> {
+    /// Seals the segment being written and begins one that takes `frame`. Its version is the lowest
+    /// that does, and never falls: a segment does not end with each change of codec.
+    fn begin_segment(&mut self, frame: &FrameHeader) -> Result<(), Error> {
         let (before_base, before_bytes) = self.seal()?;
+        let newest = self.shared.read().segments.last().map(|newest| newest.header.version);
+        let version = newest.unwrap_or(FIRST_VERSION).max(frame.codec.version());
         let last = self.link.last;
         let mut header = SegmentHeader {
+            version,
             cluster: self.cluster(),
-            epoch,
+            epoch: frame.epoch,
             base: self.link.next(),
             before: Before {
                 chain: self.link.chain,
@@ -198,21 +203,21 @@ impl Log {
         };
         let bytes = header.encode();
         let path = self.dir.join(SegmentHeader::file_name(header.base));
-        let capacity = self.options.segment_bytes.max(header.len + frame_bytes);
+        let capacity = self.options.segment_bytes.max(header.len + frame.frame_len());
         let (file, temporary) = disk::prepare(&path, |file, path| {
             allocate(file, path, capacity)?;
             disk::write_at(file, path, &bytes, 0)
         })
         .map_err(|error| self.poison_unless_full(error))?;
         disk::publish(&temporary, &path).map_err(|error| self.poison_unless_full(error))?;
-        let (base, end) = (header.base, header.len);
+        let (base, takes, end) = (header.base, header.takes(), header.len);
         let mut view = self.shared.write();
         // An empty segment has just been replaced by rename.
         view.segments.retain(|segment| segment.header.base != base);
         view.segments.push(Segment { header, path: path.clone(), end, sealed: false });
         view.index.clear();
         drop(view);
-        self.live = Some(Live { file, path, base, epoch, end, capacity, empty: true });
+        self.live = Some(Live { file, path, base, takes, end, capacity, empty: true });
         Ok(())
     }
 
@@ -363,7 +368,7 @@ fn recover_newest(newest: &Segment, flushed: Option<Flushed>) -> Result<(Scan, L
         file,
         path,
         base: newest.header.base,
-        epoch: newest.header.epoch,
+        takes: newest.header.takes(),
         end: scan.end,
         capacity,
         empty: scan.frames.is_empty(),

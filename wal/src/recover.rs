@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::compression::{Codec, expand_into, shrink};
+use crate::compression::{Codec, shrink};
 use crate::context::Trace;
 use crate::folder::{self, Flushed};
 use crate::frame::visit;
@@ -110,7 +110,7 @@ pub(crate) fn scan(segment: &Segment, up_to: Option<Lsn>) -> Result<Scan, Error>
                 break;
             }
         };
-        let linked = scan.link.check_in(header.epoch, frame.header());
+        let linked = scan.link.check_in(header.takes(), frame.header());
         match linked.and_then(|()| content.trace(&frame)) {
             Ok(trace) => trace.apply(frame.header().first_lsn, &mut scan.context),
             Err(fault) => {
@@ -143,8 +143,8 @@ impl Checker {
         let stored = frame.stored_body();
         let raw = match header.codec {
             Codec::Stored => &stored[..],
-            Codec::Lz4 => {
-                expand_into(&stored, header.raw_len, &mut self.raw)?;
+            codec @ (Codec::Lz4 | Codec::Zstd) => {
+                codec.expand_into(&stored, header.raw_len, &mut self.raw)?;
                 &self.raw
             }
         };

@@ -106,6 +106,7 @@ fn name(codec: Codec) -> &'static str {
     match codec {
         Codec::Stored => "stored",
         Codec::Lz4 => "lz4",
+        Codec::Zstd => "zstd",
     }
 }
 

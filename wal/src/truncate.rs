@@ -98,11 +98,11 @@ impl Log {
         let kept = self.shared.read().segments.get(segment).cloned();
         let Segment { header, path, .. } = kept.expect("the view keeps the segment that was cut");
         index::forget(&path);
-        let (base, epoch, end) = (header.base, header.epoch, scan.end);
+        let (base, takes, end) = (header.base, header.takes(), scan.end);
         // Where the cut is at a segment's very end, it stays sealed and the next frame begins one.
         if let Some((file, temporary, capacity)) = cut {
             disk::publish(&temporary, &path)?;
-            self.live = Some(Live { file, path, base, epoch, end, capacity, empty: false });
+            self.live = Some(Live { file, path, base, takes, end, capacity, empty: false });
         }
         self.note_flushed(base, end);
         Ok(())

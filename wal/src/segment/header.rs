@@ -4,16 +4,18 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::codec::{Bad, Input, Sink};
+use crate::link::Takes;
 use crate::{ClusterId, Epoch, Error, Fault, Lsn, SourceContext, Timestamp, disk};
 
 /// First eight bytes of every segment.
 const MAGIC: &[u8; 8] = b"PLIMSEG\n";
 
-/// The version that is written.
-pub(crate) const VERSION: u16 = 1;
+/// The version of a log's first segments. Later ones are written where a frame needs it
+/// (`Codec::version`), and behind those.
+pub(crate) const FIRST_VERSION: u16 = 1;
 
-/// The versions that are read.
-const READABLE: std::ops::RangeInclusive<u16> = 1..=1;
+/// The newest version that is read, and written.
+pub(crate) const LAST_VERSION: u16 = 2;
 
 /// Bytes in front of the context.
 const FIXED: usize = 80;
@@ -27,6 +29,8 @@ const MAX_LEN: u32 = 64 << 10;
 /// What a segment says about itself and about the log in front of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
+    /// Of the format: which codecs its frames may have.
+    pub version: u16,
     pub cluster: ClusterId,
     /// Of every frame in it.
     pub epoch: Epoch,
@@ -55,6 +59,11 @@ pub(crate) struct Before {
 }
 
 impl SegmentHeader {
+    /// Which frames may stand in it.
+    pub fn takes(&self) -> Takes {
+        Takes { epoch: self.epoch, version: self.version }
+    }
+
     /// The file name of a segment.
     pub fn file_name(base: Lsn) -> String {
         format!("{:020}.seg", base.get())
@@ -70,7 +79,7 @@ impl SegmentHeader {
         let narrow = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let mut out = Vec::with_capacity(length);
         out.put(MAGIC);
-        out.put(&VERSION.to_le_bytes());
+        out.put(&self.version.to_le_bytes());
         out.put(&[0, 0]);
         out.u32(narrow(length));
         out.put(self.cluster.bytes());
@@ -139,7 +148,7 @@ fn header_len(bytes: &[u8]) -> Result<u32, Fault> {
         return Err(Fault::Magic("segment"));
     }
     let version = input.u16("version").map_err(Fault::Field)?;
-    if !READABLE.contains(&version) {
+    if !(FIRST_VERSION..=LAST_VERSION).contains(&version) {
         return Err(Fault::Version(version));
     }
     if input.u16("reserved bytes").map_err(Fault::Field)? != 0 {
@@ -155,7 +164,9 @@ fn header_len(bytes: &[u8]) -> Result<u32, Fault> {
 }
 
 fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
-    input.take(16, "header")?;
+    input.take(8, "magic")?;
+    let version = input.u16("version")?;
+    input.take(6, "header")?;
     let cluster = ClusterId::from_bytes(input.id("cluster")?);
     let epoch = Epoch::new(input.u32("epoch")?).ok_or("epoch")?;
     let chain = input.u32("chain")?;
@@ -173,5 +184,5 @@ fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
         0 => None,
         _ => Some(SourceContext::decode(input)?),
     };
-    Ok(SegmentHeader { cluster, epoch, base, before, context, len })
+    Ok(SegmentHeader { version, cluster, epoch, base, before, context, len })
 }

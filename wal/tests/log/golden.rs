@@ -1,16 +1,17 @@
-//! Version 1 as it was written once. These files never change: a program that cannot read them, or
-//! writes other bytes under the same version, is wrong.
+//! Each version as it was written once. These files never change: a program that cannot read them is
+//! wrong, and so is one that writes other bytes under version 1. (Under version 2 the compression's
+//! own bytes are the library's affair.)
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use wal::{BinlogPosition, Body, Gtid, Log, verify};
+use wal::{BinlogPosition, Body, Codec, Gtid, Log, verify};
 
 use crate::support::*;
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+fn golden(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version)
 }
 
 /// The log that the golden files hold: every kind of record, both codecs, two epochs, and three
@@ -51,16 +52,37 @@ fn the_bytes_that_are_written_are_those_of_version_1() {
     let files = written(&folder);
     assert_eq!(files.len(), 5);
     for (file, bytes) in files {
-        let golden = fs::read(golden().join(&file)).unwrap();
+        let golden = fs::read(golden("v1").join(&file)).unwrap();
         assert!(golden == bytes, "{file} is written otherwise than version 1 says");
     }
 }
 
+/// Version 1, and behind it what version 2 adds: bodies by Zstandard. LZ4 goes on among them.
+fn fill_2(log: &mut Log) {
+    fill(log);
+    for (number, codec) in [(22, Codec::Zstd), (23, Codec::Lz4), (24, Codec::Zstd)] {
+        let body = Body::Transaction(transaction(number, 900));
+        let frame = next_frame_as(codec, log, epoch(3), &[body]);
+        assert_eq!(frame.header().codec, codec);
+        log.append(&frame).unwrap();
+    }
+    log.sync().unwrap();
+}
+
 #[test]
 fn version_1_is_read() {
+    is_read("v1", fill);
+}
+
+#[test]
+fn version_2_is_read() {
+    is_read("v2", fill_2);
+}
+
+fn is_read(version: &str, fill: fn(&mut Log)) {
     let (copy, fresh) = (Folder::new(), Folder::new());
     fs::create_dir(&copy.path).unwrap();
-    for entry in fs::read_dir(golden()).unwrap() {
+    for entry in fs::read_dir(golden(version)).unwrap() {
         let path = entry.unwrap().path();
         fs::copy(&path, copy.path.join(name(&path))).unwrap();
     }
@@ -72,4 +94,20 @@ fn version_1_is_read() {
     assert_eq!(read.context(), log.context());
     assert_eq!(read.epochs(), log.epochs());
     assert_eq!((read.cluster(), read.incarnation()), (CLUSTER, INCARNATION));
+}
+
+#[test]
+fn a_segment_of_version_1_does_not_hold_what_version_2_added() {
+    let folder = Folder::new();
+    fill_2(&mut folder.create());
+    let newest = folder.segments().pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    assert_eq!(bytes[8..10], 2_u16.to_le_bytes());
+    bytes[8] = 1;
+    let length = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    let crc = crc32fast::hash(&bytes[..length - 4]);
+    bytes[length - 4..length].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&newest, bytes).unwrap();
+    let refused = Log::open(&folder.path, SMALL).err().unwrap().to_string();
+    assert!(refused.contains("codec 2"), "{refused}");
 }

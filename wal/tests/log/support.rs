@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use wal::{
-    BinlogPosition, Body, ClusterId, Epoch, EpochStart, Error, Frame, FrameBuilder, FrameHeader,
-    Gtid, Incarnation, Log, LogOptions, Lsn, Record, Timestamp, Transaction, TransactionClass,
+    BinlogPosition, Body, ClusterId, Codec, Epoch, EpochStart, Error, Frame, FrameBuilder,
+    FrameHeader, Gtid, Incarnation, Log, LogOptions, Lsn, Record, Timestamp, Transaction,
+    TransactionClass,
 };
 
 pub const CLUSTER: ClusterId = ClusterId::from_bytes([7; 16]);
@@ -105,9 +106,14 @@ pub fn append(log: &mut Log, epoch: Epoch, bodies: &[Body]) -> Frame {
 }
 
 pub fn next_frame(log: &Log, epoch: Epoch, bodies: &[Body]) -> Frame {
+    next_frame_as(Codec::Lz4, log, epoch, bodies)
+}
+
+pub fn next_frame_as(codec: Codec, log: &Log, epoch: Epoch, bodies: &[Body]) -> Frame {
     let first = Lsn::after(log.tail().map(|tail| tail.lsn));
     let floor = log.last_timestamp().map_or(0, Timestamp::counter);
     let mut builder = FrameBuilder::new();
+    builder.set_codec(codec);
     for (index, body) in bodies.iter().enumerate() {
         builder.push(timestamp(floor + 1 + index as u64), body).unwrap();
     }
