@@ -16,6 +16,7 @@ mod error;
 mod guard;
 mod hold;
 mod http;
+mod keeping;
 mod member;
 mod metrics;
 mod opener;
@@ -132,6 +133,7 @@ pub async fn run(
     tasks.spawn(http::serve(http, door, parts.clone(), stop.clone()));
     tasks.spawn(member::serve(listener, parts.clone(), stop.clone()));
     tasks.spawn(state::tell_coordinator(parts.clone(), stop.clone()));
+    tasks.spawn(keeping::keep(parts.clone(), stop.clone()));
     let role = tokio::spawn(play_role(parts, stop.clone()));
     let ended = tokio::select! {
         ended = log_ended => Some(ended),
