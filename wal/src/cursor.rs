@@ -62,7 +62,8 @@ impl Cursor {
                 Ok(None) => {}
                 Ok(Some(frame)) if frame.header().first_lsn > up_to => return Ok(None),
                 Ok(Some(frame)) => return Ok(Some(self.pass(frame))),
-                // What looked like damage was the writer cutting: ask the view again.
+                Err(error @ Error::Gone { .. }) => return Err(error),
+                // What looked like damage was the writer cutting or removing: ask the view again.
                 Err(_) if self.is_stale() => {}
                 Err(error) => return Err(error),
             }

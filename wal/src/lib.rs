@@ -12,6 +12,7 @@
 //! Synchronous; no network, no tokio, no clock. Does not decide what is committed, who may append, or
 //! when to flush, and does not look into events: that is its callers'.
 
+mod beginning;
 mod builder;
 mod codec;
 mod compression;
@@ -37,6 +38,7 @@ mod position;
 mod reader;
 mod record;
 mod recover;
+mod remove;
 mod segment;
 mod survey;
 mod timestamp;
@@ -44,6 +46,7 @@ mod truncate;
 mod verify;
 mod view;
 
+pub use beginning::Beginning;
 pub use builder::FrameBuilder;
 pub use compression::Codec;
 pub use context::SourceContext;
@@ -59,6 +62,7 @@ pub use lsn::Lsn;
 pub use position::BinlogPosition;
 pub use reader::{LogReader, SegmentInfo};
 pub use record::{Body, EpochStart, Record, Transaction, TransactionClass};
+pub use remove::Removal;
 pub use survey::{Depth, LARGEST, Survey};
 pub use timestamp::Timestamp;
 pub use verify::{Verified, verify, verify_with};

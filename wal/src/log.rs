@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::beginning::Beginning;
 use crate::folder::{self, Flushed, FlushedFile, Identity};
 use crate::link::{Link, Takes};
 use crate::recover::{self, Checker, Scan};
@@ -90,13 +91,20 @@ impl Log {
         let flushed = folder::flushed(dir)?;
         let segments = recover::segments(folder::segments(dir)?, identity.cluster)?;
         recover::not_empty(dir, &segments, flushed)?;
+        let beginning = Beginning::load(dir, identity.cluster)?;
+        Beginning::check(beginning.as_ref(), dir, segments.first())?;
         let scanned = match segments.last() {
             Some(newest) => Some(recover_newest(newest, flushed)?),
             None => None,
         };
         let (scan, live) = scanned.map_or((None, None), |(scan, live)| (Some(scan), Some(live)));
-        let link = scan.as_ref().map_or_else(|| empty_link(identity.cluster), |scan| scan.link);
-        let view = recover::view(segments, scan.as_ref());
+        let begins = || origin(identity.cluster, beginning.as_ref());
+        let (link, context) = match &scan {
+            Some(scan) => (scan.link, scan.context.clone()),
+            None => begins(),
+        };
+        let mut view = recover::view(segments, scan.as_ref());
+        view.beginning = beginning.map(Arc::new);
         let mut log = Log {
             dir: dir.to_owned(),
             options,
@@ -104,7 +112,7 @@ impl Log {
             flushed_file: FlushedFile::open(dir)?,
             live,
             link,
-            context: scan.and_then(|scan| scan.context),
+            context,
             flushed: None,
             poisoned: false,
             checker: Checker::default(),
@@ -341,9 +349,20 @@ impl Log {
     }
 }
 
+/// In front of the first frame that this log has, and the source's state there.
+pub(crate) fn origin(
+    cluster: ClusterId,
+    beginning: Option<&Beginning>,
+) -> (Link, Option<SourceContext>) {
+    match beginning {
+        Some(beginning) => (beginning.link(), Some(beginning.context().clone())),
+        None => (empty_link(cluster), None),
+    }
+}
+
 /// In front of the first frame: the chain starts from the cluster, so that another cluster's first
 /// frame is refused.
-pub(crate) fn empty_link(cluster: ClusterId) -> Link {
+fn empty_link(cluster: ClusterId) -> Link {
     Link { last: None, chain: crc32fast::hash(cluster.bytes()), timestamp: None }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::beginning::Beginning;
 use crate::recover;
 use crate::view::{Segment, Shared, View};
 use crate::{
@@ -97,6 +98,11 @@ impl LogReader {
         self.shared.read().epochs()
     }
 
+    /// What lies in front of the first record, where that is not record 1.
+    pub fn beginning(&self) -> Option<Arc<Beginning>> {
+        self.view(|view| view.beginning.clone())
+    }
+
     /// The record `lsn` with its epoch; `None` where it is not in the log.
     ///
     /// # Errors
@@ -156,7 +162,11 @@ impl LogReader {
             return Ok(found);
         }
         let context = segment.header.context.as_ref().ok_or(Error::NoFormat(lsn))?;
-        let frame = self.frame_at(context.format_lsn)?.ok_or(Error::NoFormat(lsn))?;
+        let Some(frame) = self.frame_at(context.format_lsn)? else {
+            let beginning = self.beginning().map(|beginning| beginning.format());
+            let same = beginning.filter(|(carrier, _)| *carrier == context.format_lsn);
+            return same.ok_or(Error::NoFormat(lsn));
+        };
         format_in(&frame, context.format_lsn)?.ok_or(Error::NoFormat(lsn))
     }
 

@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::beginning::Beginning;
 use crate::compression::{Codec, shrink};
 use crate::context::Trace;
 use crate::folder::{self, Flushed};
@@ -265,13 +267,18 @@ pub(crate) fn read_only(dir: &Path) -> Result<(folder::Identity, View), Error> {
     let identity = folder::identity(dir)?;
     let flushed = folder::flushed(dir)?;
     let segments = segments(folder::segments(dir)?, identity.cluster)?;
+    let beginning = Beginning::load(dir, identity.cluster)?.map(Arc::new);
+    Beginning::check(beginning.as_deref(), dir, segments.first())?;
     let Some(newest) = segments.last() else {
-        return Ok((identity, View::default()));
+        let mut view = View::default();
+        view.beginning = beginning;
+        return Ok((identity, view));
     };
     let scanned = scan(newest, None)?;
     let judged = judge(newest, &scanned, flushed);
     let file_end = newest.end;
     let mut view = view(segments, Some(&scanned));
+    view.beginning = beginning;
     if let (Err(_), Some(newest)) = (judged, view.segments.last_mut()) {
         // Let readers run into the damage and name it.
         newest.end = file_end;

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::PathBuf;
 
-use crate::log::{Live, drop_segments, empty_link};
+use crate::log::{Live, drop_segments, origin};
 use crate::recover::{self, Scan};
 use crate::segment::allocate;
 use crate::view::Segment;
@@ -37,16 +37,25 @@ impl Log {
         if keep == self.tail().map(|tail| tail.lsn) {
             return self.sync();
         }
-        let place = match keep {
-            Some(keep) => Some(self.place_of(keep)?),
-            None => None,
-        };
         let first = self.shared.read().segments.first().map(|segment| segment.header.base);
-        if let (None, Some(first)) = (keep, first.filter(|&first| first > Lsn::FIRST)) {
-            return Err(Error::Gone { first });
+        let place = match keep {
+            // All that is there goes.
+            keep if first.is_some_and(|first| keep == first.previous()) => None,
+            Some(keep) => Some(self.place_of(keep)?),
+            None => return Err(first.map_or(Error::Cut(Lsn::FIRST), |first| Error::Gone { first })),
+        };
+        if place.is_none() && !self.begins_at(first) {
+            return Err(first.map_or(Error::Cut(Lsn::FIRST), |first| Error::Gone { first }));
         }
         let cut = self.cut(place);
         cut.map_err(|error| self.poison(error))
+    }
+
+    /// Is what lies in front of record `first` known? Where a removal broke off, it is not.
+    fn begins_at(&self, first: Option<Lsn>) -> bool {
+        let before = first.and_then(Lsn::previous);
+        let beginning = self.shared.read().beginning.clone();
+        beginning.map(|beginning| beginning.last().lsn) == before
     }
 
     fn place_of(&self, keep: Lsn) -> Result<Place, Error> {
@@ -88,9 +97,9 @@ impl Log {
             disk::sync_folder(&self.dir)?;
         }
         let Some(Place { scan, cut, segment }) = place else {
-            self.link = empty_link(self.cluster());
-            self.context = None;
-            self.flushed = None;
+            let beginning = self.shared.read().beginning.clone();
+            (self.link, self.context) = origin(self.cluster(), beginning.as_deref());
+            self.flushed = self.link.last;
             return Ok(());
         };
         self.link = scan.link;

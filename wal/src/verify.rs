@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::beginning::Beginning;
 use crate::folder;
 use crate::link::Link;
 use crate::recover;
@@ -48,6 +49,7 @@ fn verify_once(dir: &Path, passed: &(dyn Fn(u64) + Sync)) -> Result<Verified, Er
     let flushed = folder::flushed(dir)?;
     let segments = recover::segments(folder::segments(dir)?, identity.cluster)?;
     recover::not_empty(dir, &segments, flushed)?;
+    Beginning::check(Beginning::load(dir, identity.cluster)?.as_ref(), dir, segments.first())?;
     let scans = parallel::each(&segments, |segment| {
         let mut scan = recover::scan(segment, None)?;
         passed(segment.end);

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::beginning::Beginning;
 use crate::folder::Identity;
 use crate::index::Indexes;
 use crate::segment::SegmentHeader;
@@ -32,6 +33,8 @@ pub(crate) struct View {
     /// What cuts kept: (generation after the cut, last record kept). Ascending in both: of a later
     /// cut that kept less, the earlier ones say nothing more.
     cuts: Vec<(u64, Option<Lsn>)>,
+    /// What is in front of the segments, where that is not record 1.
+    pub beginning: Option<Arc<Beginning>>,
     /// Some frame starts of the newest segment, one every [`INDEX_BYTES`].
     pub index: Vec<(Lsn, u64)>,
 }
@@ -82,9 +85,12 @@ impl View {
         self.segments.get(self.segment_of(lsn)?).map(|segment| segment.header.epoch)
     }
 
-    /// The last record of each epoch, ascending.
+    /// The last record of each epoch, ascending; also of those whose records were removed.
     pub fn epochs(&self) -> Vec<LogPoint> {
-        let mut points: Vec<LogPoint> = Vec::new();
+        let first = self.segments.first().map(|segment| segment.header.base);
+        let before = |point: &&LogPoint| first.is_none_or(|first| point.lsn < first);
+        let gone = self.beginning.iter().flat_map(|beginning| beginning.epochs());
+        let mut points: Vec<LogPoint> = gone.filter(before).copied().collect();
         let Some(written) = self.written else {
             return points;
         };

@@ -86,15 +86,6 @@ fn piece() -> impl Strategy<Value = Piece> {
     ]
 }
 
-fn noise(seed: u64, bytes: usize) -> Bytes {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 56) as u8
-    };
-    (0..bytes).map(|_| next()).collect::<Vec<u8>>().into()
-}
-
 /// Writes the pieces behind one another: binlog files as a server names them, times that stand
 /// still and jump, and after a RESET (here: a new epoch) the same names again.
 fn write(log: &mut Log, pieces: &[Piece]) -> Vec<Record> {

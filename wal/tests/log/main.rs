@@ -12,5 +12,6 @@ mod golden;
 mod hostile;
 mod model;
 mod refuse;
+mod remove;
 mod round_trip;
 mod torn;
