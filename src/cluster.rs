@@ -134,6 +134,67 @@ pub struct Grant {
     pub reached: Vec<(Voter, wal::LogPoint)>,
 }
 
+/// A version of the log's format (`wal/FORMAT.md`). One is in force in the cluster: no shipper writes
+/// what only a later one has, so that members of neighbouring builds understand each other.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+pub struct LogFormat(u16);
+
+impl LogFormat {
+    /// What every build reads, and what is meant where nothing is said.
+    pub const FIRST: LogFormat = LogFormat(*wal::FORMATS.start());
+    /// The newest that this build reads and writes.
+    pub const CURRENT: LogFormat = LogFormat(*wal::FORMATS.end());
+    /// The first with frames compressed by Zstandard.
+    pub const ZSTD: LogFormat = LogFormat(2);
+
+    /// Its number.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl Default for LogFormat {
+    fn default() -> LogFormat {
+        LogFormat::FIRST
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The formats that a build reads: all from the oldest to the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFormats {
+    /// The first.
+    pub oldest: LogFormat,
+    /// The last.
+    pub newest: LogFormat,
+}
+
+impl LogFormats {
+    /// Of this build.
+    pub const OURS: LogFormats =
+        LogFormats { oldest: LogFormat::FIRST, newest: LogFormat::CURRENT };
+
+    /// Whether that one is among them.
+    pub fn read(self, format: LogFormat) -> bool {
+        (self.oldest..=self.newest).contains(&format)
+    }
+}
+
+/// Builds from before formats were told read the first one only.
+impl Default for LogFormats {
+    fn default() -> LogFormats {
+        LogFormats { oldest: LogFormat::FIRST, newest: LogFormat::FIRST }
+    }
+}
+
 /// What a supervisor does about an error; it looks at nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {

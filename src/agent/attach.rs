@@ -14,18 +14,10 @@ use super::tailing::{From, Reader};
 use crate::backoff::Backoff;
 use crate::cluster::{ErrorClass, causes};
 use crate::server::Session;
-use crate::tail::{self, AckSender, Tail, Tailed};
+use crate::tail::{AckSender, Tail};
 
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-
-/// The tail's next word; waits for ever while there is no tail. Cancel-safe.
-pub(super) async fn next(tail: &mut Option<Tail>) -> Result<Tailed, tail::Error> {
-    match tail {
-        Some(tail) => tail.next().await,
-        None => std::future::pending().await,
-    }
-}
 
 /// The session comes back whatever became of the tail.
 pub(super) type Opening = (Session, Result<(Tail, AckSender), Error>);

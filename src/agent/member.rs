@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use wal::{Incarnation, Log, LogOptions};
 
 use super::Parts;
-use crate::cluster::causes;
+use crate::cluster::{LogFormats, causes};
 use crate::config::AgentConfig;
 use crate::explain::Code;
 use crate::log::{Error, LogHandle, LogService, Progress};
@@ -43,6 +43,7 @@ fn registration(config: &AgentConfig, log: Option<(LogIdentity, &Progress)>) -> 
         server,
         tail: progress.and_then(|progress| progress.flushed),
         promised: progress.and_then(|progress| progress.promised).map(|shipper| shipper.epoch),
+        log_formats: LogFormats::OURS,
     }
 }
 

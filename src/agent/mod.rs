@@ -16,6 +16,7 @@ mod error;
 mod guard;
 mod hold;
 mod http;
+mod intake;
 mod keeping;
 mod member;
 mod metrics;

@@ -11,17 +11,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use wal::{Body, EpochStart, Lsn, Timestamp};
+use wal::{Body, Codec, EpochStart, Lsn, Timestamp};
 
-use super::attach::{Opening, next, open_tail, opened};
+use super::attach::{Opening, open_tail, opened};
 use super::counter::{Counter, FromStamper};
+use super::intake::Intake;
 use super::persist::persist;
 use super::source::Sessions;
 use super::state::Topic;
 use super::tailing::{From, Reader};
 use super::{Error, Parts, opener};
 use crate::backoff::Backoff;
-use crate::cluster::{ErrorClass, Grant, MemberName, QuorumConfig, Voter, causes};
+use crate::cluster::{ErrorClass, Grant, LogFormat, MemberName, QuorumConfig, Voter, causes};
 use crate::explain::Coded;
 use crate::log::{Append, Refusal, Standing};
 use crate::quorum::Tracker;
@@ -30,7 +31,7 @@ use crate::server::Session;
 use crate::ship::Window;
 use crate::ship::sender::{self, SenderContext};
 use crate::stamp::{self, Stamped, Stamper};
-use crate::tail::{Tail, Tailed};
+use crate::tail::Tailed;
 use crate::timestamp::TimestampClient;
 
 /// Frames shipped and not yet seen by the counter.
@@ -113,7 +114,7 @@ pub(super) async fn run(
         reader,
         from,
         control: Some(control),
-        tail: None,
+        intake: Intake::default(),
         opening: None,
         configs: grant.commit.clone(),
         reached: watch::Sender::new(None),
@@ -180,7 +181,7 @@ struct Reign<'a> {
     from: From,
     /// Here while the tail is open; with the task that opens it meanwhile.
     control: Option<Session>,
-    tail: Option<Tail>,
+    intake: Intake,
     opening: Option<JoinHandle<Opening>>,
     /// The rules that commit needs, as last told to the counter.
     configs: Vec<QuorumConfig>,
@@ -213,7 +214,7 @@ impl Reign<'_> {
         heartbeat.reset();
         loop {
             tokio::select! {
-                tailed = next(&mut self.tail) => match tailed {
+                tailed = self.intake.next() => match tailed {
                     Ok(tailed) => {
                         // The server's own heartbeats come as often: they must not hold ours up.
                         if self.take_batch(tailed).await? {
@@ -258,10 +259,7 @@ impl Reign<'_> {
                 Tailed::Heartbeat { .. } | Tailed::Rotated(_) => {}
             }
             if bytes < BATCH_BYTES && bodies.len() < BATCH_COUNT {
-                next = match &mut self.tail {
-                    Some(tail) => tail.try_next()?,
-                    None => None,
-                };
+                next = self.intake.try_next();
             }
         }
         if bodies.is_empty() {
@@ -298,25 +296,38 @@ impl Reign<'_> {
         Ok(last)
     }
 
-    /// A large transaction is stamped and compressed on another thread: nothing else of the reign waits
-    /// for that, least of all the ACKs of what came before it.
+    /// A large run is stamped and compressed on another thread: nothing else waits for that, least of
+    /// all the ACKs of what came before it, and the next run is read meanwhile.
     async fn stamp(
         &mut self,
         bodies: Vec<Body>,
         timestamps: Vec<Timestamp>,
     ) -> Result<Vec<Stamped>, Error> {
         let mut stamper = self.stamper.take().ok_or(Error::RoleTask)?;
-        let bytes: usize = bodies.iter().map(stamp::size).sum();
+        let bulk = bodies.iter().map(stamp::size).sum::<usize>() > BATCH_BYTES;
+        let codec = if bulk { self.bulk_codec() } else { Codec::Lz4 };
         let stamping = move || {
+            stamper.set_codec(codec);
             let stamped = stamper.stamp(bodies, timestamps);
             (stamper, stamped)
         };
-        let (stamper, stamped) = match bytes > BATCH_BYTES {
-            true => spawn_blocking(stamping).await.map_err(|_| Error::RoleTask)?,
+        let (stamper, stamped) = match bulk {
+            true => {
+                let stamping = self.intake.beside(spawn_blocking(stamping));
+                stamping.await.map_err(|_| Error::RoleTask)?
+            }
             false => stamping(),
         };
         self.stamper = Some(stamper);
         Ok(stamped?)
+    }
+
+    /// What comes in bulk is compressed more: then the disk and the network are what it waits for, and
+    /// no COMMIT waits for the difference. Only once every member reads such frames.
+    fn bulk_codec(&self) -> Codec {
+        let view = self.parts.view.borrow();
+        let format = view.as_ref().map(|view| view.log_format).unwrap_or_default();
+        if format >= LogFormat::ZSTD { Codec::Zstd } else { Codec::Lz4 }
     }
 
     async fn take_timestamps(&self, count: usize) -> Result<Vec<Timestamp>, Error> {
@@ -415,7 +426,7 @@ impl Reign<'_> {
 
     /// A lost connection to the same server process is made anew, where the log ends.
     async fn tail_lost(&mut self, error: Error) -> Result<(), Error> {
-        self.tail = None;
+        self.intake.detach();
         self.parts.shared.protect(|shield| shield.attached = false);
         if error.class() == ErrorClass::Fatal {
             return Err(error);
@@ -446,7 +457,7 @@ impl Reign<'_> {
             // It has not seen the server since: somebody else may have attached meanwhile.
             shield.looked = false;
         });
-        self.tail = Some(tail);
+        self.intake.attach(tail);
         self.tell(FromStamper::Connection(ack)).await
     }
 
@@ -460,7 +471,7 @@ impl Reign<'_> {
 
     /// Tells the opener how far the tail has been read, and which record that is.
     fn tell_opener(&self) {
-        let Some(tail) = &self.tail else { return };
+        let Some(tail) = self.intake.in_step() else { return };
         if self.reached.receiver_count() > 0 {
             let last = self.before.map_or(Lsn::FIRST, |point| point.lsn);
             self.reached.send_replace(Some((tail.position().clone(), last)));

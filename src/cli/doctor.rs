@@ -1,6 +1,6 @@
 //! `plimsoll doctor`: is a server as the cluster needs it?
 
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
+use super::confirm::confirmed;
 use super::status::clean;
 use crate::config::{Config, ServerConfig};
 use crate::doctor::{self, Examined, Facts, Finding, Mend, Role, Verdict};
@@ -167,7 +168,7 @@ async fn fix(args: &Args, report: &Report, config: &Config) -> anyhow::Result<()
         for statement in &statements {
             writeln!(out, "    {statement};")?;
         }
-        if !args.yes && !confirmed(member)? {
+        if !args.yes && !confirmed(&format!("Run them at the server of {member}?"))? {
             return Ok(());
         }
         let mut session = Session::connect(server, PATIENCE).await?;
@@ -186,14 +187,6 @@ async fn fix(args: &Args, report: &Report, config: &Config) -> anyhow::Result<()
         )?;
     }
     Ok(())
-}
-
-fn confirmed(member: &str) -> anyhow::Result<bool> {
-    write!(std::io::stderr(), "Run them at the server of {member}? [y/N] ")?;
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn show(found: &Reports) -> std::io::Result<()> {

@@ -10,6 +10,7 @@
 mod adopt;
 mod api;
 mod config;
+mod confirm;
 mod doctor;
 mod explain;
 mod failure;
@@ -17,6 +18,7 @@ mod log;
 mod member;
 mod role;
 mod status;
+mod upgrade;
 mod verify;
 
 use std::process::ExitCode;
@@ -57,6 +59,8 @@ enum Command {
     Verify(verify::Args),
     /// Change who counts.
     Member(member::Args),
+    /// End an upgrade: let the cluster use what only the new version knows.
+    Upgrade(upgrade::Args),
     /// Look into a log folder, also beside its running agent.
     Log(log::LogArgs),
     /// Check a configuration file, or show what one may hold.
@@ -86,6 +90,7 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => printed(status::run(args)),
         Command::Adopt(args) => printed(adopt::run(args)),
         Command::Member(args) => printed(member::run(args)),
+        Command::Upgrade(args) => printed(upgrade::run(args)),
         Command::Verify(args) => printed(verify::run(args)),
         Command::Timestamp(args) => role::run(args, Config::into_timestamp, timestamp::run),
         Command::Log(args) => printed(log::run(args)),

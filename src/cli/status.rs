@@ -136,6 +136,10 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
         }
     };
     facts.push(("protection", protection));
+    let newer = status.log_format_available.map_or_else(String::new, |newer| {
+        format!("; {newer} with `plimsoll upgrade finalize` once every member reads it")
+    });
+    facts.push(("log format", format!("{}{newer}", status.log_format)));
     if !status.waiting_for.is_empty() {
         facts.push(("waiting for", status.waiting_for.join(", ")));
     }
@@ -186,6 +190,7 @@ pub(super) fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::LogFormat;
     use crate::coordinator::ServerStatus;
 
     fn member(name: &str, role: &str, applied: Option<u64>) -> MemberStatus {
@@ -231,6 +236,8 @@ mod tests {
             generation: Some(1),
             joining_generation: None,
             ack: AckWhen::Flushed,
+            log_format: LogFormat::FIRST,
+            log_format_available: Some(LogFormat::CURRENT),
             commit_lsn: Some(1000),
             commit_timestamp: None,
             waiting_for: vec!["s3".to_owned()],
@@ -255,6 +262,7 @@ epoch        7
 rule         2 of s1, s2, s3 flushed (1 may be lost, 1 may be away); COMMIT returns when committed
 committed    1000
 protection   UNPROTECTED: PLM220 semi-sync is off
+log format   1; 2 with `plimsoll upgrade finalize` once every member reads it
 waiting for  s3
 
 MEMBER  ROLE     STANDING  WRITTEN  FLUSHED  APPLIED  LAG  SINCE  SERVER          STATE

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::board::Board;
-use super::engine::{Asker, Command, Engine, Event, Replacing, Settings};
+use super::engine::{Asker, Command, Engine, Event, Finalizing, Replacing, Settings};
 use super::picture::Picture;
 use super::store::{Error, Revision, Store};
 use crate::cluster::{GrantId, MemberName};
@@ -40,6 +40,7 @@ impl SharedBoard {
 pub(super) enum Wish {
     Agent { ask: Ask, answer: oneshot::Sender<Reply> },
     Replace { member: MemberName, answer: oneshot::Sender<Replacing> },
+    Finalize { answer: oneshot::Sender<Finalizing> },
 }
 
 /// What the connections and HTTP hold.
@@ -64,6 +65,13 @@ impl CoreHandle {
         answered.await.ok()
     }
 
+    /// `None` when the coordinator is stopping.
+    pub(super) async fn finalize(&self) -> Option<Finalizing> {
+        let (answer, answered) = oneshot::channel();
+        self.wishes.send(Wish::Finalize { answer }).await.ok()?;
+        answered.await.ok()
+    }
+
     /// Changes with every view.
     pub(super) fn watch(&self) -> watch::Receiver<Arc<Picture>> {
         self.picture.clone()
@@ -76,7 +84,8 @@ impl CoreHandle {
 
 enum Answering {
     Agent(oneshot::Sender<Reply>),
-    Operator(oneshot::Sender<Replacing>),
+    Replacer(oneshot::Sender<Replacing>),
+    Finalizer(oneshot::Sender<Finalizing>),
     Nobody,
 }
 
@@ -135,7 +144,11 @@ impl<S: Store> Core<S> {
                 Some(Wish::Agent { ask, answer }) => self.agent(ask, answer).await?,
                 Some(Wish::Replace { member, answer }) => {
                     let event = Event::AsksReplace { asker: Asker(0), member };
-                    self.handle(event, Answering::Operator(answer)).await?;
+                    self.handle(event, Answering::Replacer(answer)).await?;
+                }
+                Some(Wish::Finalize { answer }) => {
+                    let event = Event::AsksFinalize { asker: Asker(0) };
+                    self.handle(event, Answering::Finalizer(answer)).await?;
                 }
             }
         }
@@ -192,7 +205,16 @@ impl<S: Store> Core<S> {
                 }
                 Command::Replacing(_, outcome) => {
                     info!(?outcome, "a member is to be replaced");
-                    if let Answering::Operator(to) =
+                    if let Answering::Replacer(to) =
+                        std::mem::replace(&mut answering, Answering::Nobody)
+                    {
+                        // Gone: the operator broke off.
+                        let _ = to.send(outcome);
+                    }
+                }
+                Command::Finalizing(_, outcome) => {
+                    info!(?outcome, "the log's format is to be raised");
+                    if let Answering::Finalizer(to) =
                         std::mem::replace(&mut answering, Answering::Nobody)
                     {
                         // Gone: the operator broke off.

@@ -1,7 +1,8 @@
 //! The HTTP API for people, scripts and routers.
 //!
 //! `GET /v1/status`, `GET /v1/replica?after=TOKEN`, `GET /v1/throttle?max_lag=1s`,
-//! `POST /v1/members/NAME/replace`, `GET /metrics`, `GET /healthz`. Errors are `{"error": …, "code": …}`.
+//! `POST /v1/members/NAME/replace`, `POST /v1/upgrade/finalize`, `GET /metrics`, `GET /healthz`. Errors are
+//! `{"error": …, "code": …}`.
 //! Bodies are bounded; connections and who may ask are [`crate::http`]'s.
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::core::{CoreHandle, SharedBoard};
-use super::engine::Replacing;
+use super::engine::{Finalizing, Replacing};
 use super::metrics::Metrics;
 use super::routing;
 use super::status::{Status, status};
@@ -70,6 +71,7 @@ pub(super) async fn serve(
         .route("/v1/replica", get(get_replica))
         .route("/v1/throttle", get(get_throttle))
         .route("/v1/members/{name}/replace", post(replace))
+        .route("/v1/upgrade/finalize", post(finalize))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async { error(StatusCode::NOT_FOUND, Code::HTTP_REQUEST, "no such path") })
@@ -154,6 +156,21 @@ async fn replace(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Respo
             error(StatusCode::NOT_FOUND, Code::WRONG_MEMBER, &text)
         }
         Some(Replacing::Refused(why)) => error(StatusCode::CONFLICT, why.code, &why.text),
+        None => {
+            error(StatusCode::SERVICE_UNAVAILABLE, Code::STOPPING, "the coordinator is stopping")
+        }
+    }
+}
+
+async fn finalize(State(api): State<Arc<Api>>) -> Response {
+    match api.core.finalize().await {
+        Some(Finalizing::Raised { from, to }) => {
+            Json(json!({"log_format": to, "before": from})).into_response()
+        }
+        Some(Finalizing::InForce(format)) => {
+            Json(json!({"log_format": format, "before": format})).into_response()
+        }
+        Some(Finalizing::Refused(why)) => error(StatusCode::CONFLICT, why.code, &why.text),
         None => {
             error(StatusCode::SERVICE_UNAVAILABLE, Code::STOPPING, "the coordinator is stopping")
         }

@@ -3,8 +3,8 @@
 //! In: registrations, reports and requests of agents (wire), requests of operators and routers (HTTP).
 //! Out: grants and views to agents; status, routes and metrics. Each decision is the [`engine`]'s, a
 //! pure state machine; its state is in the [`store`] before any answer that rests on it leaves.
-//! Invariants: I6, I16, epochs only grow and no grant is given twice. No commit waits for this part:
-//! without a coordinator all goes on but new epochs and changes of members.
+//! Invariants: I6, I16, epochs and the log's format in force only grow, and no grant is given twice. No
+//! commit waits for this part: without a coordinator all goes on but new epochs and changes of members.
 //! Does not: count votes of a running epoch (the shipper does), look at servers, or choose a new source.
 
 mod agents;

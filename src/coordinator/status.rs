@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::board::Board;
 use super::picture::Picture;
 use crate::certificate::CertificateStatus;
-use crate::cluster::AckWhen;
+use crate::cluster::{AckWhen, LogFormat};
 use crate::explain::{Code, Coded};
 use crate::quorum::rule;
 use crate::report::Protection;
@@ -47,6 +47,13 @@ pub struct Status {
     pub joining_generation: Option<u64>,
     /// What releases COMMIT.
     pub ack: AckWhen,
+    /// The log's format in force: no member writes what only a later one has.
+    #[serde(default)]
+    pub log_format: LogFormat,
+    /// A later one, which this coordinator puts in force with `plimsoll upgrade finalize` once every
+    /// member reads it; `null`: the newest is in force.
+    #[serde(default)]
+    pub log_format_available: Option<LogFormat>,
     /// The highest commit point that was reported.
     pub commit_lsn: Option<u64>,
     /// Its timestamp: 64 bits.
@@ -147,6 +154,8 @@ pub fn status(name: &str, picture: &Picture, board: &Board, now: Instant) -> Sta
         generation: state.config.as_ref().map(|config| config.generation),
         joining_generation: state.incoming.as_ref().map(|config| config.generation),
         ack: state.ack,
+        log_format: state.log_format,
+        log_format_available: Some(LogFormat::CURRENT).filter(|newest| *newest > state.log_format),
         commit_lsn: commit.map(|mark| mark.lsn.get()),
         commit_timestamp: commit.and_then(|mark| mark.timestamp).map(wal::Timestamp::bits),
         waiting_for: found.waiting_for,

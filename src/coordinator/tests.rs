@@ -7,8 +7,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wal::{Epoch, Incarnation, LogPoint, Lsn, Timestamp};
 
+use super::store::{EmbeddedStore, Store as _};
 use super::*;
-use crate::cluster::{AckWhen, MemberName, Shipper};
+use crate::cluster::{AckWhen, LogFormat, LogFormats, MemberName, Shipper};
 use crate::config::{ClusterConfig, CoordinatorConfig, HttpAccess, MemberConfig, Secret};
 use crate::explain::{Code, Coded};
 use crate::renewal::Renewals;
@@ -131,6 +132,7 @@ impl Agent {
             server: (member != "s3").then_some(server),
             tail: None,
             promised: None,
+            log_formats: LogFormats::OURS,
         };
         let coordinators = coordinators.iter().map(|&address| address.to_owned()).collect();
         let (handle, view) = CoordinatorLink::start(coordinators, identity, registration.clone());
@@ -347,6 +349,35 @@ async fn strangers_and_false_names_get_nothing() {
     tokio::time::timeout(SOON, refused).await.unwrap().unwrap();
     assert!(matches!(stranger.handle.state(), LinkState::Connecting { .. }));
     assert!(stranger.view.borrow().is_none());
+    coordinator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_format_is_in_force_once_every_member_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let coordinator = Running::start(config(folder.path(), "127.0.0.1:0", 1)).await;
+    coordinator.stop().await;
+    let store = EmbeddedStore::open(folder.path()).unwrap();
+    let (revision, mut state) = store.load().await.unwrap().unwrap();
+    state.log_format = LogFormat::FIRST;
+    store.compare_and_set(Some(revision), &state).await.unwrap();
+    drop(store);
+    let coordinator = Running::start(config(folder.path(), "127.0.0.1:0", 1)).await;
+    let status = coordinator.status().await;
+    let newest = Some(LogFormat::CURRENT);
+    assert_eq!((status.log_format, status.log_format_available), (LogFormat::FIRST, newest));
+    let finalize = "/v1/upgrade/finalize";
+    let (code, body) = coordinator.http("POST", finalize).await;
+    assert!(code == 409 && body.contains("PLM730") && body.contains("s1 has not"), "{body}");
+    let mut s1 = Agent::start(&[coordinator.agents.as_str()], "s1");
+    s1.view(|view| view.as_ref().is_some_and(|view| view.log_format == LogFormat::FIRST)).await;
+    let (code, body) = coordinator.http("POST", finalize).await;
+    assert_eq!((code, body.as_str()), (200, r#"{"before":1,"log_format":2}"#));
+    s1.view(|view| view.as_ref().is_some_and(|view| view.log_format == LogFormat::CURRENT)).await;
+    let (code, body) = coordinator.http("POST", finalize).await;
+    assert_eq!((code, body.as_str()), (200, r#"{"before":2,"log_format":2}"#));
+    let status = coordinator.status().await;
+    assert_eq!((status.log_format, status.log_format_available), (LogFormat::CURRENT, None));
     coordinator.stop().await;
 }
 

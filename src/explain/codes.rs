@@ -170,6 +170,8 @@ codes! {
     REPLICA_LATE = 719,
     NO_TOKEN = 720,
     STOPPING = 721,
+    FINALIZE_REFUSED = 730,
+    LOG_FORMAT = 731,
 
     CANNOT_LISTEN = 801,
     TLS_FILES = 802,

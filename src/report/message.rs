@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn, Timestamp};
 
-use crate::cluster::{AckWhen, Grant, MemberName, QuorumConfig, Shipper};
+use crate::cluster::{AckWhen, Grant, LogFormat, LogFormats, MemberName, QuorumConfig, Shipper};
 use crate::explain::{Code, Coded};
 
 /// Agent to coordinator: [`Request`].
@@ -108,6 +108,9 @@ pub struct Registration {
     pub tail: Option<LogPoint>,
     /// The highest epoch it has promised. One that the store does not know shows a restored store.
     pub promised: Option<Epoch>,
+    /// The formats of the log that it reads. Older builds do not say: the first.
+    #[serde(default)]
+    pub log_formats: LogFormats,
 }
 
 /// Whose log folder, and which life of it.
@@ -158,6 +161,10 @@ pub struct View {
     pub config: Vec<QuorumConfig>,
     /// What releases the master's COMMIT.
     pub ack: AckWhen,
+    /// The log's format in force: no log may hold what only a later one has. Older coordinators do not
+    /// say: the first. It only grows, so acting on an old view is safe.
+    #[serde(default)]
+    pub log_format: LogFormat,
 }
 
 impl View {

@@ -9,7 +9,8 @@
 //! Does not take timestamps, write or send.
 
 use wal::{
-    BinlogPosition, Body, Epoch, FRAME_TARGET_RAW, Frame, FrameBuilder, LogPoint, Lsn, Timestamp,
+    BinlogPosition, Body, Codec, Epoch, FRAME_TARGET_RAW, Frame, FrameBuilder, LogPoint, Lsn,
+    Timestamp,
 };
 
 use crate::ack::Shipped;
@@ -79,6 +80,11 @@ impl Stamper {
     ) -> Stamper {
         let next = Lsn::after(tail.map(|tail| tail.lsn));
         Stamper { epoch, next, chain, last, builder: FrameBuilder::new(), end: None }
+    }
+
+    /// How frames are compressed from now on; by LZ4 at first.
+    pub fn set_codec(&mut self, codec: Codec) {
+        self.builder.set_codec(codec);
     }
 
     /// The number that the next record will get.

@@ -66,3 +66,7 @@ pub use remove::Removal;
 pub use survey::{Depth, LARGEST, Survey};
 pub use timestamp::Timestamp;
 pub use verify::{Verified, verify, verify_with};
+
+/// The versions of the format that this build reads. It writes the last one where its caller asks for
+/// a codec that only that one has.
+pub const FORMATS: std::ops::RangeInclusive<u16> = segment::FIRST_VERSION..=segment::LAST_VERSION;

@@ -3,9 +3,10 @@
 //! No clock, no I/O, no randomness: cluster and grant ids come in with the events. A [`Command::Save`]
 //! stands before every answer that rests on it; the runtime carries the commands out in order and
 //! stops at the first that fails, so that nothing is ever told that is not durable.
-//! Invariants: I6 (the fence list), I16 (which log counts), and: epochs only grow.
+//! Invariants: I6 (the fence list), I16 (which log counts), and: epochs and the log's format only grow.
 
 mod change;
+mod finalize;
 mod grant;
 mod register;
 mod state;
@@ -19,6 +20,7 @@ use crate::cluster::{GrantId, MemberName, Shipper, Voter};
 use crate::explain::Coded;
 use crate::report::{Registration, Reply, View};
 
+pub use finalize::Finalizing;
 pub use state::{Granted, Member, Settings, State};
 
 /// Whom an answer goes to; numbered by the runtime.
@@ -71,6 +73,11 @@ pub enum Event {
         /// Which member.
         member: MemberName,
     },
+    /// The operator wants the newest format of the log in force.
+    AsksFinalize {
+        /// Who asks.
+        asker: Asker,
+    },
     /// How far logs have come: committed and matched there (I16).
     Reached(Vec<(Voter, LogPoint)>),
 }
@@ -84,6 +91,8 @@ pub enum Command {
     Answer(Asker, Reply),
     /// Answer the operator.
     Replacing(Asker, Replacing),
+    /// Answer the operator.
+    Finalizing(Asker, Finalizing),
     /// Everybody gets the new view.
     Publish,
 }
@@ -154,6 +163,7 @@ impl Engine {
                 self.config_committed(asker, shipper, generation)
             }
             Event::AsksReplace { asker, member } => self.replace(asker, &member),
+            Event::AsksFinalize { asker } => self.finalize(asker),
             Event::Reached(points) => self.reached(points),
         }
     }

@@ -24,6 +24,14 @@ impl Engine {
             );
             return refused(asker, Coded::new(Code::MEMBER_OF_OTHER_CLUSTER, text));
         }
+        let format = self.state.log_format;
+        if !registration.log_formats.read(format) {
+            let text = format!(
+                "{member} cannot read format {format} of the log, which is in force here: start its \
+                 agent from the version of plimsoll that the others run"
+            );
+            return refused(asker, Coded::new(Code::LOG_FORMAT, text));
+        }
         self.note_ahead(&registration);
         let mut changed = false;
         if let Some(log) = registration.log {

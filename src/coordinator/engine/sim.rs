@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn};
 
 use super::*;
-use crate::cluster::{AckWhen, Grant, QuorumConfig, Rule};
+use crate::cluster::{AckWhen, Grant, LogFormats, QuorumConfig, Rule};
 use crate::quorum::rule;
 use crate::report::LogIdentity;
 
@@ -156,6 +156,7 @@ impl World {
             server: None,
             tail,
             promised: log.promise.map(|promise| promise.epoch),
+            log_formats: LogFormats::OURS,
         };
         self.handle(Event::Registers { asker: Asker(0), registration });
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wal::{ClusterId, Epoch, LogPoint};
 
-use crate::cluster::{AckWhen, MemberName, QuorumConfig, Rule, Shipper, Voter};
+use crate::cluster::{AckWhen, LogFormat, MemberName, QuorumConfig, Rule, Shipper, Voter};
 
 /// The cluster as it is first made, and as the configuration file has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,10 @@ pub struct State {
     pub reached: Vec<(Voter, LogPoint)>,
     /// Voters whose log came back shorter than that. They count for nothing until replaced (I16).
     pub shortened: Vec<Voter>,
+    /// The log's format in force. It only grows; a store made before there was a second one has the
+    /// first.
+    #[serde(default)]
+    pub log_format: LogFormat,
 }
 
 impl State {
@@ -87,6 +91,7 @@ impl State {
             fence: Vec::new(),
             reached: Vec::new(),
             shortened: Vec::new(),
+            log_format: LogFormat::CURRENT,
         }
     }
 

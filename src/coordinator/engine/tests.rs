@@ -4,8 +4,10 @@ use proptest::prelude::*;
 use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn};
 
 use super::*;
-use crate::cluster::{AckWhen, Grant, QuorumConfig, Rule};
+use crate::cluster::{AckWhen, Grant, LogFormats, QuorumConfig, Rule};
 use crate::report::{LogIdentity, Standing};
+
+mod finalize;
 
 const CLUSTER: ClusterId = ClusterId::from_bytes([9; 16]);
 
@@ -44,6 +46,7 @@ fn registration(index: usize, number: u8, tail: Option<LogPoint>) -> Registratio
         server: None,
         tail,
         promised: None,
+        log_formats: LogFormats::OURS,
     }
 }
 
@@ -173,6 +176,9 @@ fn told(commands: &[Command]) -> Vec<String> {
         Command::Replacing(_, Replacing::Counts { generation }) => format!("counts {generation}"),
         Command::Replacing(_, Replacing::Unknown) => "unknown".to_owned(),
         Command::Replacing(_, Replacing::Refused(reason)) => format!("refused: {reason}"),
+        Command::Finalizing(_, Finalizing::Raised { from, to }) => format!("from {from} to {to}"),
+        Command::Finalizing(_, Finalizing::InForce(format)) => format!("{format} in force"),
+        Command::Finalizing(_, Finalizing::Refused(reason)) => format!("refused: {reason}"),
     };
     commands.iter().map(text).collect()
 }

@@ -33,6 +33,7 @@ pub(super) fn view(
         members: members.collect(),
         config: state.commit(),
         ack: state.ack,
+        log_format: state.log_format,
     }
 }
 

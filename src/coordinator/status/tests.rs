@@ -3,7 +3,7 @@ use std::time::Duration;
 use wal::{ClusterId, Epoch, Incarnation, LogPoint, Lsn, Timestamp};
 
 use super::*;
-use crate::cluster::{GrantId, MemberName, Rule, Shipper};
+use crate::cluster::{GrantId, LogFormats, MemberName, Rule, Shipper};
 use crate::coordinator::board::ConnectionId;
 use crate::coordinator::engine::{Asker, Engine, Event, Member, Settings};
 use crate::coordinator::routing::{Nearest, Route, routes};
@@ -61,6 +61,7 @@ impl Rig {
             }),
             tail: None,
             promised: None,
+            log_formats: LogFormats::OURS,
         };
         self.engine.handle(Event::Registers { asker: Asker(1), registration });
         self.board.connected(name(member), ConnectionId(1), Some(incarnation));

@@ -9,5 +9,5 @@ mod map;
 mod source;
 
 pub(crate) use allocate::allocate;
-pub(crate) use header::{Before, FIRST_VERSION, SegmentHeader};
+pub(crate) use header::{Before, FIRST_VERSION, LAST_VERSION, SegmentHeader};
 pub(crate) use source::Source;

@@ -56,7 +56,7 @@ async fn half_load(bench: Bench, report: &mut Report) -> Result<u32> {
     let source = running.source()?;
     report.server_version(Cluster::text(&source, "SELECT VERSION()").await?);
     load(bench, &source, None).run(Until::Seconds(bench.size(3, 1))).await?;
-    let full = load(bench, &source, None).run(Until::Seconds(bench.size(15, 2))).await?;
+    let full = load(bench, &source, None).run(Until::Seconds(bench.size(10, 2))).await?;
     running.end().await?;
     let half = full.per_second / 2.0;
     report.add("every side", "half load", "tps", half);
@@ -87,9 +87,9 @@ async fn one(bench: Bench, side: Side, rate: u32, report: &mut Report) -> Result
     let mut probe = Probe { source: source.clone(), replica, last: 0 };
 
     probe.run(Duration::from_secs(1)).await?;
-    let idle = probe.run(Duration::from_secs(bench.size(15, 2))).await?;
+    let idle = probe.run(Duration::from_secs(bench.size(10, 2))).await?;
 
-    let seconds = bench.size(20, 3);
+    let seconds = bench.size(16, 3);
     let load = load(bench, &source, Some(rate));
     // The load begins before the probe and ends after it.
     let warm = Duration::from_secs(bench.size(3, 1));
