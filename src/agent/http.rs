@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use wal::{LogPoint, Lsn, Timestamp};
 
 use super::Parts;
+use super::keeping::Held;
 use super::state::{AgentState, LetGo};
 use crate::certificate::CertificateStatus;
 use crate::config::duration;
@@ -86,7 +87,17 @@ struct Status {
     applied: Option<Lsn>,
     applied_timestamp: Option<Timestamp>,
     no_room: bool,
+    log: LogStatus,
     certificates: Vec<CertificateStatus>,
+}
+
+/// How much of the log there is, and why not less.
+#[derive(Serialize)]
+struct LogStatus {
+    first: Option<Lsn>,
+    bytes: u64,
+    #[serde(flatten)]
+    held: Held,
 }
 
 async fn status(State(parts): State<Parts>) -> Json<Status> {
@@ -108,6 +119,11 @@ async fn status(State(parts): State<Parts>) -> Json<Status> {
         applied: applied.map(|(lsn, _)| lsn),
         applied_timestamp: applied.map(|(_, timestamp)| timestamp),
         no_room: progress.no_room,
+        log: LogStatus {
+            first: parts.log.reader().first_lsn(),
+            bytes: parts.log.reader().bytes(),
+            held: parts.held.lock().clone(),
+        },
         certificates: parts.doors.certificates(),
     })
 }

@@ -32,6 +32,9 @@ fn set_log(parts: &Parts) {
     gauge!(names::LOG_NO_ROOM).set(flag(progress.no_room));
     let bytes = parts.log.reader().bytes();
     gauge!(names::LOG_BYTES).set(bytes as f64);
+    let held = parts.held.lock().clone();
+    gauge!(names::LOG_HELD_BYTES).set(held.held_bytes as f64);
+    gauge!(names::LOG_HELD_SECONDS).set(held.held_seconds as f64);
 }
 
 fn set_state(parts: &Parts, state: &AgentState) {

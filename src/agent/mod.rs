@@ -25,6 +25,7 @@ mod persist;
 mod protection;
 mod reign;
 mod replica;
+mod retention;
 mod resume;
 mod source;
 mod state;
@@ -51,6 +52,7 @@ use crate::renewal::{Doors, Renewals};
 use crate::report::{Handle, MemberRole, View};
 use crate::wire::{Identity, PeerRole};
 use hold::Hold;
+use keeping::HeldNow;
 use state::{AppliedWatch, Shared};
 use throttle::Committed;
 use verification::Verifications;
@@ -68,6 +70,8 @@ struct Parts {
     shared: Shared,
     applied: AppliedWatch,
     committed: Committed,
+    /// What keeps the log from becoming shorter.
+    held: HeldNow,
     /// Somebody has declared where the replica stands: a stopped applier begins anew.
     adopted: Arc<Notify>,
     /// Who holds it, holds the ACKs back: for milliseconds only.
@@ -124,6 +128,7 @@ pub async fn run(
         shared,
         applied,
         committed: Committed::default(),
+        held: HeldNow::default(),
         adopted: Arc::default(),
         acks: Arc::default(),
         hold: Hold::default(),

@@ -34,11 +34,13 @@ pub(super) enum Topic {
     Coordinator,
     /// The applier has stopped.
     Applier,
+    /// The log's disk is nearly full.
+    Log,
 }
 
 impl Topic {
     /// All, for metrics.
-    pub const ALL: [Topic; 7] = [
+    pub const ALL: [Topic; 8] = [
         Topic::Protection,
         Topic::Source,
         Topic::Binlog,
@@ -46,6 +48,7 @@ impl Topic {
         Topic::Coordinator,
         Topic::Timestamps,
         Topic::Applier,
+        Topic::Log,
     ];
 
     /// As in `/v1/status`.
@@ -58,6 +61,7 @@ impl Topic {
             Topic::Coordinator => "coordinator",
             Topic::Timestamps => "timestamps",
             Topic::Applier => "applier",
+            Topic::Log => "log",
         }
     }
 }

@@ -6,7 +6,10 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use wal::{ClusterId, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, SourceContext, Timestamp};
+use wal::{
+    Beginning, ClusterId, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, Removal,
+    SourceContext, Timestamp,
+};
 
 use super::gate::{Admission, Gate};
 use super::{Error, PromiseFile, Refusal};
@@ -71,6 +74,8 @@ enum Request {
     Promise(Shipper, oneshot::Sender<Result<Standing, Refusal>>),
     Standing(oneshot::Sender<Standing>),
     Cut(Shipper, Option<LogPoint>, oneshot::Sender<Result<(), Refusal>>),
+    Begin(Shipper, Box<Beginning>, oneshot::Sender<Result<(), Refusal>>),
+    Remove(Lsn, oneshot::Sender<Result<Removal, wal::Error>>),
 }
 
 /// The way to the log's thread; cheap to clone.
@@ -122,6 +127,25 @@ impl LogHandle {
     /// [`Error::Refused`] by a promise to somebody else.
     pub async fn cut(&self, shipper: Shipper, keep: Option<LogPoint>) -> Result<(), Error> {
         self.ask(|reply| Request::Cut(shipper, keep, reply)).await?.map_err(Error::Refused)
+    }
+
+    /// Lets an empty log begin behind `beginning`, where `shipper`'s does; durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] by a promise to somebody else, or since this log is not empty.
+    pub async fn begin(&self, shipper: Shipper, beginning: Beginning) -> Result<(), Error> {
+        let beginning = Box::new(beginning);
+        let asked = self.ask(|reply| Request::Begin(shipper, beginning, reply));
+        asked.await?.map_err(Error::Refused)
+    }
+
+    /// Takes the segments out of the log that lie before `keep` and before what is visible (I4); their
+    /// files go with [`Removal::finish`]. The caller knows that nobody needs them.
+    ///
+    /// # Errors
+    /// [`Error::Log`]: nothing was removed.
+    pub async fn remove_before(&self, keep: Lsn) -> Result<Removal, Error> {
+        Ok(self.ask(|reply| Request::Remove(keep, reply)).await??)
     }
 
     async fn ask<T>(
@@ -267,6 +291,14 @@ impl LogService {
                 let answer = self.cut_for(shipper, keep)?;
                 let _ = reply.send(answer);
             }
+            Request::Begin(shipper, beginning, reply) => {
+                let answer = self.begin(shipper, *beginning)?;
+                let _ = reply.send(answer);
+            }
+            Request::Remove(keep, reply) => {
+                let keep = self.gate.visible().map_or(Lsn::FIRST, |visible| visible.min(keep));
+                let _ = reply.send(self.log.remove_before(keep));
+            }
         }
         Ok(())
     }
@@ -366,6 +398,26 @@ impl LogService {
             self.cut(shipper, keep.map(|point| point.lsn))?;
         }
         self.gate.matched_through(keep, None);
+        Ok(Ok(()))
+    }
+
+    fn begin(
+        &mut self,
+        shipper: Shipper,
+        beginning: Beginning,
+    ) -> Result<Result<(), Refusal>, Error> {
+        match self.gate.admit(shipper, None, &self.history) {
+            Admission::Refuse(refusal) => return Ok(Err(refusal)),
+            Admission::Write { promise: true } => match self.make_promise(shipper) {
+                Err(Error::Refused(refusal)) => return Ok(Err(self.no_room(refusal))),
+                made => made?,
+            },
+            Admission::Write { promise: false } => {}
+        }
+        if let Err(error) = self.log.begin(beginning) {
+            return self.not_written(error.into()).map(Err);
+        }
+        self.note_end();
         Ok(Ok(()))
     }
 

@@ -67,6 +67,19 @@ pub enum Error {
         /// What arrived.
         got: Option<LogPoint>,
     },
+    /// The member lags behind the beginning of this log.
+    #[error(
+        "member {member} needs record {needed}, but this log begins with {first}: what lies between was \
+         removed; `plimsoll member replace {member}` with a new log folder"
+    )]
+    Removed {
+        /// Who.
+        member: MemberName,
+        /// What it needs next.
+        needed: wal::Lsn,
+        /// What there is.
+        first: wal::Lsn,
+    },
     /// This member's log.
     #[error(transparent)]
     Log(#[from] log::Error),
@@ -81,7 +94,8 @@ impl Error {
         match self {
             Error::Fenced { .. } => ErrorClass::Fenced,
             Error::Log(error) => error.class(),
-            Error::Read(wal::Error::Cut(_)) => ErrorClass::Retry,
+            // Removed while it was being read: the next connection says what is missing.
+            Error::Read(wal::Error::Cut(_) | wal::Error::Gone { .. }) => ErrorClass::Retry,
             Error::Read(_) => ErrorClass::Fatal,
             _ => ErrorClass::Reconnect,
         }
@@ -96,6 +110,7 @@ impl Error {
             Error::BadMessage { .. } => Code::MEMBER_MESSAGE,
             Error::Fenced { .. } => Code::FENCED,
             Error::Incomplete { .. } => Code::CHOSEN_LOG_LOST,
+            Error::Removed { .. } => Code::LOG_GONE,
             Error::Log(error) => error.code(),
             Error::Read(error) => of_log(error),
         }

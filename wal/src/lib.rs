@@ -63,6 +63,7 @@ pub use position::BinlogPosition;
 pub use reader::{LogReader, SegmentInfo};
 pub use record::{Body, EpochStart, Record, Transaction, TransactionClass};
 pub use remove::Removal;
+pub use segment::free_bytes;
 pub use survey::{Depth, LARGEST, Survey};
 pub use timestamp::Timestamp;
 pub use verify::{Verified, verify, verify_with};

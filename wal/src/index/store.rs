@@ -277,11 +277,13 @@ impl LogReader {
         Ok(made)
     }
 
-    /// Has the sealed segment `base` an index file that is whole and its own?
+    /// Has the sealed segment `base` an index file that is whole and its own? Read once.
     pub(crate) fn is_indexed(&self, base: Lsn) -> bool {
-        let shared = self.shared();
-        sealed(shared, base)
-            .is_some_and(|sealed| shared.indexes.load(shared.identity.cluster, &sealed).is_some())
+        let Shared { indexes, identity, .. } = &**self.shared();
+        sealed(self.shared(), base).is_some_and(|sealed| {
+            let known = indexes.known(sealed.generation).written.contains(&base);
+            known || indexes.load(identity.cluster, &sealed).is_some()
+        })
     }
 
     /// First records of the segments, oldest first.

@@ -9,5 +9,6 @@ mod map;
 mod source;
 
 pub(crate) use allocate::allocate;
+pub use allocate::free_bytes;
 pub(crate) use header::{Before, FIRST_VERSION, LAST_VERSION, SegmentHeader};
 pub(crate) use source::Source;
