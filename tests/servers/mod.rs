@@ -15,6 +15,7 @@ mod playground;
 mod refusals;
 mod replica_binlog;
 mod resume;
+mod retention;
 mod rotation;
 mod tail;
 mod throttle;
