@@ -125,7 +125,8 @@ fn look(reader: &LogReader, limits: Keep) -> Result<Facts, wal::Error> {
         }
     }
     let free = wal::free_bytes(reader.dir()).ok();
-    Ok(Facts { sealed, newest_bytes, limits, holders: Vec::new(), free })
+    let first = reader.first_lsn();
+    Ok(Facts { first, sealed, newest_bytes, limits, holders: Vec::new(), free })
 }
 
 /// Since it was last written. A clock that was set back makes it young: it is kept longer.

@@ -56,6 +56,8 @@ pub struct Holder {
 /// What there is to decide on.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// The log's first record; `None` in an empty log.
+    pub first: Option<Lsn>,
     /// Oldest first, without the newest segment of the log.
     pub sealed: Vec<Sealed>,
     /// Of the newest one.
@@ -120,8 +122,12 @@ fn for_room(facts: &Facts) -> usize {
 
 /// Decides. What goes was needed by nobody, or by those in `given_up`.
 pub fn decide(facts: &Facts) -> Decision {
+    // What was removed already is not kept by keeping more.
+    let lost = |holder: &Holder| holder.lsn.is_some_and(|lsn| Some(lsn) < facts.first);
+    let holders: Vec<&Holder> =
+        facts.holders.iter().filter(|one| one.kind >= Kind::Visible || !lost(one)).collect();
     let free_of = |least: Kind| {
-        unneeded(&facts.sealed, facts.holders.iter().filter(|holder| holder.kind >= least))
+        unneeded(&facts.sealed, holders.iter().copied().filter(|holder| holder.kind >= least))
     };
     let (over, room) = (over(facts), for_room(facts));
     let free = free_of(Kind::Consumer);
@@ -131,12 +137,13 @@ pub fn decide(facts: &Facts) -> Decision {
             remove = room.min(free_of(least)).max(remove);
         }
     }
-    let needs = |last: Lsn| move |holder: &&Holder| holder.lsn.is_none_or(|lsn| lsn <= last);
+    let needs = |holder: &Holder, last: Lsn| holder.lsn.is_none_or(|lsn| lsn <= last);
     let wished = over.max(room);
     let needing = |count: usize| {
         let last = count.checked_sub(1).and_then(|index| facts.sealed.get(index));
-        let holders = facts.holders.iter();
-        last.map_or_else(Vec::new, |last| holders.filter(needs(last.last)).cloned().collect())
+        let Some(last) = last else { return Vec::new() };
+        let needing = holders.iter().copied().filter(|holder| needs(holder, last.last));
+        needing.cloned().collect()
     };
     let held = facts.sealed.get(remove..wished).unwrap_or_default();
     let given_up: Vec<Holder> = needing(remove);
@@ -177,7 +184,8 @@ mod tests {
 
     fn facts(limits: Keep, holders: &[(Kind, u64)], free: u64) -> Facts {
         let holders = holders.iter().map(|&(kind, first)| holder(kind, first)).collect();
-        Facts { sealed: ten(), newest_bytes: 100, limits, holders, free: Some(free) }
+        let (first, free) = (Some(lsn(1)), Some(free));
+        Facts { first, sealed: ten(), newest_bytes: 100, limits, holders, free }
     }
 
     fn names(holders: &[Holder]) -> Vec<Kind> {
@@ -228,6 +236,24 @@ mod tests {
             assert_eq!(names(&decision.given_up), *given_up, "{what}");
             assert_eq!(decision.too_full, *too_full, "{what}");
         }
+    }
+
+    #[test]
+    fn who_was_given_up_holds_nothing_any_more() {
+        let limits = Keep { bytes: Some(500), ..Keep::default() };
+        let mut facts = facts(limits, &[(Kind::Member, 1), (Kind::Consumer, 41)], 0);
+        facts.sealed.drain(..3);
+        facts.first = Some(lsn(31));
+        let decision = decide(&facts);
+        assert_eq!((decision.remove, names(&decision.held_by)), (1, vec![Kind::Consumer]));
+        facts.holders[0].lsn = None;
+        assert_eq!(
+            decide(&facts).remove,
+            0,
+            "of whom nothing is known, who may need all that is left"
+        );
+        facts.holders[0] = holder(Kind::Applier, 1);
+        assert_eq!(decide(&facts).remove, 0, "its own applier has a say in every case");
     }
 
     #[test]

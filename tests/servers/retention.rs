@@ -9,7 +9,7 @@ use crate::support::{
     Context, Family, Playground, Result, Signal, compare, ensure, http, on_both_families, sql, wait,
 };
 
-on_both_families!(segments_go_and_whoever_needs_them_is_named);
+on_both_families!(segments_go_and_whoever_needs_them_is_named, who_is_given_up_is_told_the_way_out,);
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -137,4 +137,41 @@ async fn replaced_from_where_the_log_begins(
     })
     .await?;
     sound(s3).await
+}
+
+/// The disk is nearly full, it seems: the member that is away is given up, and told the way out.
+async fn who_is_given_up_is_told_the_way_out(family: Family) -> Result<()> {
+    let options = ["segment = \"64KiB\"", "keep_free = \"1048576GiB\""];
+    let options = options.map(|option| ["--agent-option", option]).concat();
+    let play = Playground::start_with(family, &options).await?;
+    let (source, s3) = (play.source()?, play.server("s3")?);
+    let table = "CREATE TABLE test.bulk (id INT AUTO_INCREMENT PRIMARY KEY, v BLOB)";
+    sql::run(&source, &["CREATE DATABASE IF NOT EXISTS test", table]).await?;
+    write(&source).await?;
+    begins_behind(&source, 1).await?;
+    play.signal("s3-agent", Signal::Stop).await?;
+    let lost = first(&source).await? + 40;
+    write(&source).await?;
+    write(&source).await?;
+    begins_behind(&source, lost).await?;
+    let words = play.words("s1-agent");
+    ensure!(words.contains("PLM423") && words.contains("records that somebody needs"), "{words}");
+
+    play.signal("s3-agent", Signal::Continue).await?;
+    wait::until("the source says what its member lacks", SOON, async || {
+        let status = http::json(&source.agent.http, "/v1/status").await?;
+        let trouble = status["peers"]["s3"].as_str().unwrap_or_default();
+        ensure!(trouble.contains("member replace s3"), "{status}");
+        Ok(())
+    })
+    .await?;
+    // Its new log begins behind what its server has: that needs a backup.
+    replaced_from_where_the_log_begins(&play, &source, &s3).await?;
+    wait::until("the replica says what it lacks", SOON, async || {
+        let status = http::json(&s3.agent.http, "/v1/status").await?;
+        ensure!(status["alarms"]["applier"]["code"] == "PLM509", "{status}");
+        Ok(())
+    })
+    .await?;
+    play.end().await
 }
