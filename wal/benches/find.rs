@@ -46,7 +46,7 @@ fn main() {
     black_box(opened.find(&Find::Gtid(gtid(1))).unwrap());
     println!("first GTID, nothing known    {:?}", start.elapsed());
     for (name, question) in KINDS {
-        ask(name, &reader, records, *question);
+        ask(name, &reader, records, question);
     }
     drop(log);
     let start = Instant::now();
@@ -54,8 +54,10 @@ fn main() {
     println!("open                         {:?}", start.elapsed());
 }
 
-/// Each names record `number`.
-const KINDS: &[(&str, fn(u64) -> Find)] = &[
+/// What names record `number`.
+type Question = fn(u64) -> Find;
+
+const KINDS: [(&str, Question); 5] = [
     ("LSN", |number| Find::Lsn(Lsn::new(number).unwrap())),
     ("timestamp", |number| Find::Timestamp(Timestamp::new(number, 0).unwrap())),
     ("GTID", |number| Find::Gtid(gtid(number))),
@@ -63,7 +65,7 @@ const KINDS: &[(&str, fn(u64) -> Find)] = &[
     ("time", |number| Find::WallClock(number as i64)),
 ];
 
-fn ask(name: &str, reader: &LogReader, records: u64, question: fn(u64) -> Find) {
+fn ask(name: &str, reader: &LogReader, records: u64, question: Question) {
     let mut state = 7u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -92,7 +92,7 @@ impl LogReader {
         };
         let base = base.ok_or(Error::Gone { first })?;
         let index = self.index_of(base)?;
-        let mut from = index.and_then(|index| index.from_timestamp(wanted)).unwrap_or(base);
+        let mut from = index.and_then(|index| index.at_timestamp(wanted)).unwrap_or(base);
         let mut cursor = self.cursor(from)?;
         while let Some(frame) = cursor.next_frame(written.lsn)? {
             let header = frame.header();

@@ -151,7 +151,7 @@ impl SegmentIndex {
     }
 
     /// From where to look for the first record at or after `wanted`.
-    pub fn from_timestamp(&self, wanted: Timestamp) -> Option<Lsn> {
+    pub fn at_timestamp(&self, wanted: Timestamp) -> Option<Lsn> {
         let behind = self.runs.partition_point(|run| run.timestamp <= wanted);
         self.runs.get(behind.saturating_sub(1)).map(|run| run.first)
     }

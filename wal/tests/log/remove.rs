@@ -89,7 +89,7 @@ fn a_removal_may_break_off_anywhere() {
     let whole = Folder::fast();
     drop(long(&whole));
     let segments = whole.segments();
-    for gone in 0..=5 {
+    for (gone, begins) in segments.iter().enumerate().take(6) {
         let folder = Folder::fast();
         let mut log = long(&folder);
         let all = read_all(&log);
@@ -101,7 +101,7 @@ fn a_removal_may_break_off_anywhere() {
         }
         let mut log = folder.open();
         let first = log.reader().first_lsn().unwrap();
-        assert_eq!(name(&segments[gone]), format!("{:020}.seg", first.get()));
+        assert_eq!(name(begins), format!("{:020}.seg", first.get()));
         assert_eq!(read_all(&log), all[first.get() as usize - 1..]);
         assert_eq!(log.epochs().len(), 3);
         verify(&folder.path).unwrap();
