@@ -4,8 +4,9 @@
 //! coordinator's view says; without one it is a *witness*. Its log answers other members in every
 //! role, also when its server is down or its applier has stopped.
 //!
-//! `member` opens the log and serves it; `source` makes a reign and `reign` runs it; `replica` runs
-//! the applier; `state` is what all of them tell, and `http` and the coordinator link show.
+//! `member` opens the log and serves it; `keeping` looks after its files, by what `retention`
+//! decides; `source` makes a reign and `reign` runs it; `replica` runs the applier; `state` is what all
+//! of them tell, and `http` and the coordinator link show.
 //!
 //! Decides nothing about data: who may append is `log`'s, what is committed `quorum`'s, what is
 //! acknowledged `ack`'s.

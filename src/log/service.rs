@@ -69,7 +69,7 @@ pub struct Append {
     pub refusals: mpsc::Sender<Refusal>,
 }
 
-enum Request {
+pub(super) enum Request {
     Append(Append),
     Promise(Shipper, oneshot::Sender<Result<Standing, Refusal>>),
     Standing(oneshot::Sender<Standing>),
@@ -129,26 +129,7 @@ impl LogHandle {
         self.ask(|reply| Request::Cut(shipper, keep, reply)).await?.map_err(Error::Refused)
     }
 
-    /// Lets an empty log begin behind `beginning`, where `shipper`'s does; durable on return.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] by a promise to somebody else, or since this log is not empty.
-    pub async fn begin(&self, shipper: Shipper, beginning: Beginning) -> Result<(), Error> {
-        let beginning = Box::new(beginning);
-        let asked = self.ask(|reply| Request::Begin(shipper, beginning, reply));
-        asked.await?.map_err(Error::Refused)
-    }
-
-    /// Takes the segments out of the log that lie before `keep` and before what is visible (I4); their
-    /// files go with [`Removal::finish`]. The caller knows that nobody needs them.
-    ///
-    /// # Errors
-    /// [`Error::Log`]: nothing was removed.
-    pub async fn remove_before(&self, keep: Lsn) -> Result<Removal, Error> {
-        Ok(self.ask(|reply| Request::Remove(keep, reply)).await??)
-    }
-
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, Error> {
@@ -191,8 +172,8 @@ impl LogHandle {
 
 /// The log's thread.
 pub struct LogService {
-    log: Log,
-    gate: Gate,
+    pub(super) log: Log,
+    pub(super) gate: Gate,
     promise: PromiseFile,
     history: Arc<[LogPoint]>,
     requests: mpsc::Receiver<Request>,
@@ -296,21 +277,15 @@ impl LogService {
                 let _ = reply.send(answer);
             }
             Request::Remove(keep, reply) => {
-                let keep = self.gate.visible().map_or(Lsn::FIRST, |visible| visible.min(keep));
-                let _ = reply.send(self.log.remove_before(keep));
+                let _ = reply.send(self.remove_before(keep));
             }
         }
         Ok(())
     }
 
     fn append(&mut self, append: &Append) -> Result<Result<(), Refusal>, Error> {
-        match self.gate.admit(append.shipper, append.before, &self.history) {
-            Admission::Refuse(refusal) => return Ok(Err(refusal)),
-            Admission::Write { promise: true } => match self.make_promise(append.shipper) {
-                Err(Error::Refused(refusal)) => return Ok(Err(self.no_room(refusal))),
-                made => made?,
-            },
-            Admission::Write { promise: false } => {}
+        if let Some(refusal) = self.admit(append.shipper, append.before)? {
+            return Ok(Err(refusal));
         }
         let mut last = append.before;
         for frame in &append.frames {
@@ -329,6 +304,22 @@ impl LogService {
         Ok(Ok(()))
     }
 
+    /// May `shipper` write behind `before`? Its promise is durable then.
+    pub(super) fn admit(
+        &mut self,
+        shipper: Shipper,
+        before: Option<LogPoint>,
+    ) -> Result<Option<Refusal>, Error> {
+        match self.gate.admit(shipper, before, &self.history) {
+            Admission::Refuse(refusal) => Ok(Some(refusal)),
+            Admission::Write { promise: false } => Ok(None),
+            Admission::Write { promise: true } => match self.make_promise(shipper) {
+                Err(Error::Refused(refusal)) => Ok(Some(self.no_room(refusal))),
+                made => made.map(|()| None),
+            },
+        }
+    }
+
     /// A full disk: said in [`Progress`], and nothing is promised or written.
     fn no_room(&mut self, refusal: Refusal) -> Refusal {
         self.no_room = true;
@@ -336,7 +327,7 @@ impl LogService {
     }
 
     /// What a failed write means to the shipper; an error of this member's own ends the process.
-    fn not_written(&mut self, error: Error) -> Result<Refusal, Error> {
+    pub(super) fn not_written(&mut self, error: Error) -> Result<Refusal, Error> {
         match error {
             Error::Log(wal::Error::Full { .. }) => {
                 self.no_room = true;
@@ -386,38 +377,13 @@ impl LogService {
         shipper: Shipper,
         keep: Option<LogPoint>,
     ) -> Result<Result<(), Refusal>, Error> {
-        match self.gate.admit(shipper, keep, &self.history) {
-            Admission::Refuse(refusal) => return Ok(Err(refusal)),
-            Admission::Write { promise: true } => match self.make_promise(shipper) {
-                Err(Error::Refused(refusal)) => return Ok(Err(self.no_room(refusal))),
-                made => made?,
-            },
-            Admission::Write { promise: false } => {}
+        if let Some(refusal) = self.admit(shipper, keep)? {
+            return Ok(Err(refusal));
         }
         if self.log.tail() > keep {
             self.cut(shipper, keep.map(|point| point.lsn))?;
         }
         self.gate.matched_through(keep, None);
-        Ok(Ok(()))
-    }
-
-    fn begin(
-        &mut self,
-        shipper: Shipper,
-        beginning: Beginning,
-    ) -> Result<Result<(), Refusal>, Error> {
-        match self.gate.admit(shipper, None, &self.history) {
-            Admission::Refuse(refusal) => return Ok(Err(refusal)),
-            Admission::Write { promise: true } => match self.make_promise(shipper) {
-                Err(Error::Refused(refusal)) => return Ok(Err(self.no_room(refusal))),
-                made => made?,
-            },
-            Admission::Write { promise: false } => {}
-        }
-        if let Err(error) = self.log.begin(beginning) {
-            return self.not_written(error.into()).map(Err);
-        }
-        self.note_end();
         Ok(Ok(()))
     }
 
@@ -467,7 +433,7 @@ impl LogService {
         Ok(())
     }
 
-    fn note_end(&mut self) {
+    pub(super) fn note_end(&mut self) {
         // Only the last entry changes but at an epoch's start or a cut.
         let unchanged = match (self.history.last(), self.log.tail()) {
             (Some(last), Some(tail)) => last.epoch == tail.epoch && last.lsn <= tail.lsn,

@@ -149,15 +149,16 @@ async fn who_is_given_up_is_told_the_way_out(family: Family) -> Result<()> {
     sql::run(&source, &["CREATE DATABASE IF NOT EXISTS test", table]).await?;
     write(&source).await?;
     begins_behind(&source, 1).await?;
-    play.signal("s3-agent", Signal::Stop).await?;
-    let lost = first(&source).await? + 40;
+    play.signal("s3-agent", Signal::Kill).await?;
+    let lost = http::json(&source.agent.http, "/v1/status").await?["visible"].as_u64();
+    let lost = lost.context("visible")? + 1;
     write(&source).await?;
     write(&source).await?;
     begins_behind(&source, lost).await?;
     let words = play.words("s1-agent");
     ensure!(words.contains("PLM423") && words.contains("records that somebody needs"), "{words}");
 
-    play.signal("s3-agent", Signal::Continue).await?;
+    play.restart("s3-agent").await?;
     wait::until("the source says what its member lacks", SOON, async || {
         let status = http::json(&source.agent.http, "/v1/status").await?;
         let trouble = status["peers"]["s3"].as_str().unwrap_or_default();
