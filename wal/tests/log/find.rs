@@ -294,6 +294,36 @@ fn the_index_of_another_segment_is_not_believed() {
     agree(&reader, &all, &asked);
 }
 
+/// A log whose files have the lengths of every other one made here, and other transactions.
+fn twin(folder: &Folder, number: u64) -> Vec<Record> {
+    let mut log = folder.create();
+    append(&mut log, epoch(1), &[Body::EpochStart(epoch_start("s1"))]);
+    for number in number..number + 20 {
+        let one = Transaction { events: noise(number, 700), ..transaction(number, 0) };
+        append(&mut log, epoch(1), &[Body::Transaction(one)]);
+    }
+    log.reader().index_sealed(usize::MAX).unwrap();
+    read_all(&log)
+}
+
+#[test]
+fn the_index_of_a_twin_is_told_by_the_chain() {
+    let (folder, other) = (Folder::fast(), Folder::fast());
+    let all = twin(&folder, 1000);
+    twin(&other, 2000);
+    let (segments, others) = (folder.segments(), other.segments());
+    assert!(segments.len() > 3);
+    for (own, foreign) in segments.iter().zip(&others) {
+        let bytes = |path: &std::path::Path| std::fs::metadata(path).unwrap().len();
+        assert_eq!((own.file_name(), bytes(own)), (foreign.file_name(), bytes(foreign)));
+        let foreign = foreign.with_extension("idx");
+        if foreign.exists() {
+            std::fs::copy(foreign, own.with_extension("idx")).unwrap();
+        }
+    }
+    agree(&LogReader::open(&folder.path).unwrap(), &all, &questions(&all));
+}
+
 #[test]
 fn a_cut_takes_the_indexes_of_what_it_rewrites() {
     let folder = Folder::fast();
