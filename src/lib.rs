@@ -36,3 +36,6 @@ pub mod coordinator;
 pub mod playground;
 
 pub mod cli;
+
+#[doc(hidden)]
+pub mod fuzzing;

@@ -16,6 +16,8 @@ pub const LOG_HELD_BYTES: &str = "plimsoll_log_held_bytes";
 pub const LOG_HELD_SECONDS: &str = "plimsoll_log_held_age_seconds";
 /// 1 while the log's disk is full.
 pub const LOG_NO_ROOM: &str = "plimsoll_log_no_room";
+/// Damaged segments that were written anew from another member's records.
+pub const LOG_MENDED: &str = "plimsoll_log_mended_total";
 /// Histogram: one fsync of the log.
 pub const LOG_FSYNC: &str = "plimsoll_log_fsync_seconds";
 /// Histogram, at the source: from shipped to released.
@@ -98,6 +100,12 @@ impl Exporter {
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?;
         Ok(Exporter(builder.install_recorder()?))
+    }
+
+    /// One that is not the process's, for tests.
+    #[cfg(test)]
+    pub fn apart() -> Exporter {
+        Exporter(PrometheusBuilder::new().build_recorder().handle())
     }
 
     /// The Prometheus text format.

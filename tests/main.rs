@@ -9,5 +9,6 @@ mod support;
 mod command_line;
 mod coverage;
 mod differential;
+mod hostile;
 mod roles;
 mod servers;

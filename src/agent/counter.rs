@@ -131,10 +131,6 @@ impl Counter {
         // Whoever was fenced hands out no token and acknowledges nothing (I3, I4).
         self.acknowledger.fence();
         self.shared.let_go().released = None;
-        self.shared.change(|state| {
-            state.waiting_for.clear();
-            state.peers.clear();
-        });
         ended
     }
 
@@ -171,6 +167,12 @@ impl Counter {
                     None => state.peers.remove(&member),
                 };
             }),
+            PeerEvent::Damaged { member, trouble } => {
+                self.shared.damage_met();
+                self.shared.change(|state| {
+                    state.peers.insert(member, trouble);
+                });
+            }
             PeerEvent::Broken(error) => return Err(error.into()),
         }
         Ok(())

@@ -34,11 +34,16 @@ impl Default for Hold {
 }
 
 impl Hold {
-    /// Stops the applier at what it has been told; gives that. `None` if no applier is fed here.
-    pub async fn here(&self) -> Option<Option<Lsn>> {
+    /// Stops the applier at what it has been told. Like [`Hold::up_to`] and [`Hold::release`], to be
+    /// called by whoever has the lease, under its lock: what is set behind a lease's end would stay.
+    pub fn here(&self) {
         // What an earlier feed said under a cap of its own is no answer.
         self.fed.send_replace(None);
         self.cap.send_replace(Some(Cap::Here));
+    }
+
+    /// What it has been told, once it stands there. `None` if no applier is fed here.
+    pub async fn held_at(&self) -> Option<Option<Lsn>> {
         let mut fed = self.fed.subscribe();
         let told = fed.wait_for(|fed| matches!(fed, Some((Cap::Here, _))));
         let told = tokio::time::timeout(SOON, told).await.ok()?.ok()?;
@@ -122,13 +127,17 @@ mod tests {
         let mut changes = hold.changes();
         let holding = tokio::spawn({
             let hold = hold.clone();
-            async move { hold.here().await }
+            async move {
+                hold.here();
+                hold.held_at().await
+            }
         });
         changes.changed().await;
         assert_eq!(hold.allow(lsn(5), lsn(9)), lsn(5));
         assert_eq!(holding.await.unwrap(), Some(lsn(5)));
         hold.release();
-        let alone = tokio::time::timeout(Duration::from_millis(20), hold.here()).await;
+        hold.here();
+        let alone = tokio::time::timeout(Duration::from_millis(20), hold.held_at()).await;
         assert!(alone.is_err(), "nobody feeds an applier now: {alone:?}");
     }
 }

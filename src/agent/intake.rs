@@ -98,7 +98,10 @@ impl Intake {
 
 fn size(tailed: &Tailed) -> usize {
     match tailed {
-        Tailed::Transaction(transaction, _) => transaction.events.len(),
+        Tailed::Transaction(transaction, _) | Tailed::Pieced(transaction, _) => {
+            transaction.events.len()
+        }
+        Tailed::Piece(events) => events.len(),
         Tailed::FormatDescription { event, .. } => event.len(),
         Tailed::Heartbeat { .. } | Tailed::Rotated(_) => 0,
     }

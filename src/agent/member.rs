@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wal::{Incarnation, Log, LogOptions};
@@ -16,7 +16,7 @@ use crate::explain::Code;
 use crate::log::{Error, LogHandle, LogService, Progress};
 use crate::report::{CoordinatorLink, Handle, LogIdentity, Registration, ServerAddress, View};
 use crate::ship::serve;
-use crate::wire::{Identity, Listener};
+use crate::wire::{Connection, Identity, Listener};
 
 /// Connections of members that have proved the secret, at once: each costs a task and its buffers.
 const CONNECTIONS: usize = 256;
@@ -113,7 +113,9 @@ pub(super) fn start_log(
     Ok((handle, watch))
 }
 
-/// Answers other members until stopped.
+/// Answers other members until stopped. Strangers prove themselves on the process's common threads:
+/// whoever knocks, and however often, takes no time of the log's. Only a member that has done so goes
+/// over to the log's thread (see [`Connection::hand_to`] for TLS).
 pub(super) async fn serve(listener: Listener, parts: Parts, stop: CancellationToken) {
     let room = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
     let tasks = TaskTracker::new();
@@ -132,32 +134,38 @@ pub(super) async fn serve(listener: Listener, parts: Parts, stop: CancellationTo
         };
         let Ok(place) = room.clone().acquire_owned().await else { break };
         let (parts, stop) = (parts.clone(), stop.clone());
-        let runtime = parts.log.runtime().clone();
-        let answering = async move {
-            let _place = place;
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = answer(incoming, parts) => {}
+        let answered = tasks.clone();
+        tasks.spawn(async move {
+            let met = stop.run_until_cancelled(incoming.handshake()).await;
+            let met = met.map(|met| met.and_then(|peer| peer.hand_to(parts.log.runtime())));
+            match met {
+                Some(Ok((connection, runtime))) => {
+                    let answering = answer(connection, place, parts, stop);
+                    answered.spawn_on(answering, &runtime);
+                }
+                Some(Err(error)) => {
+                    tracing::info!(error = %causes(&error), "a connection was refused");
+                }
+                None => {}
             }
-        };
-        tasks.spawn_on(answering, &runtime);
+        });
     }
     tasks.close();
     tasks.wait().await;
 }
 
-async fn answer(incoming: crate::wire::Incoming, parts: Parts) {
-    let ended = match incoming.handshake().await {
-        Ok(connection) => {
-            let applied = parts.applied.watch();
-            serve::serve(connection, &parts.config.name, parts.log.clone(), applied).await
+async fn answer(
+    connection: Connection,
+    _place: OwnedSemaphorePermit,
+    parts: Parts,
+    stop: CancellationToken,
+) {
+    let applied = parts.applied.watch();
+    let serving = serve::serve(connection, &parts.config.name, parts.log.clone(), applied);
+    if let Some(Err(error)) = stop.run_until_cancelled(serving).await {
+        if error.code() == Code::LOG_DAMAGED {
+            parts.shared.damage_met();
         }
-        Err(error) => {
-            tracing::info!(error = %causes(&error), "a connection was refused");
-            return;
-        }
-    };
-    if let Err(error) = ended {
         tracing::info!(error = %causes(&error), "a member's connection ended");
     }
 }

@@ -20,6 +20,7 @@ mod http;
 mod intake;
 mod keeping;
 mod member;
+mod mending;
 mod metrics;
 mod opener;
 mod persist;
@@ -31,6 +32,8 @@ mod resume;
 mod source;
 mod state;
 mod tailing;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod verification;
 mod verify_http;
@@ -83,6 +86,14 @@ struct Parts {
 }
 
 impl Parts {
+    /// Nothing that a role has told or held outlives it: as source, this member would hand out tokens
+    /// for what a successor has never released; as replica, an alarm would stay that nobody clears.
+    fn role_over(&self) {
+        self.verifications.end_all(&self.hold);
+        self.shared.role_over();
+        self.applied.set(None);
+    }
+
     /// This agent's name to its server as a replica: no two log folders have the same.
     fn replica_uuid(&self) -> String {
         let hex = self.log.incarnation().to_string();
@@ -139,6 +150,7 @@ pub async fn run(
     tasks.spawn(parts.doors.clone().follow(renewals, stop.clone()));
     tasks.spawn(http::serve(http, door, parts.clone(), stop.clone()));
     tasks.spawn(member::serve(listener, parts.clone(), stop.clone()));
+    tasks.spawn(mending::run(parts.clone(), stop.clone()));
     tasks.spawn(state::tell_coordinator(parts.clone(), stop.clone()));
     tasks.spawn(keeping::keep(parts.clone(), stop.clone()));
     let role = tokio::spawn(play_role(parts, stop.clone()));
@@ -198,7 +210,9 @@ async fn play_role(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
             ended = &mut playing => return ended.unwrap_or(Err(Error::RoleTask)),
         }
         term.cancel();
+        // With its thread every task of it has ended: nobody tells anything of it any more.
         playing.await.unwrap_or(Err(Error::RoleTask))?;
+        parts.role_over();
         if stop.is_cancelled() {
             return Ok(());
         }

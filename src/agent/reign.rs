@@ -253,6 +253,15 @@ impl Reign<'_> {
                     self.from = From::behind(&transaction);
                     bodies.push(Body::Transaction(transaction));
                 }
+                Tailed::Piece(events) => {
+                    bytes += events.len();
+                    bodies.push(Body::Chunk(events));
+                }
+                Tailed::Pieced(transaction, _) => {
+                    bytes += transaction.events.len();
+                    self.from = From::behind(&transaction);
+                    bodies.push(Body::ChunkEnd(transaction));
+                }
                 Tailed::FormatDescription { position, event } => {
                     bodies.push(Body::FormatDescription { position, event });
                 }
@@ -376,7 +385,7 @@ impl Reign<'_> {
                 return Ok(());
             }
             tracing::info!(epoch = %shipper.epoch, %lsn, "epoch start committed");
-            persist(&shared, || link.epoch_complete(shipper, lsn)).await
+            persist(&shared, Topic::Completion, || link.epoch_complete(shipper, lsn)).await
         });
         Ok(())
     }
@@ -412,7 +421,7 @@ impl Reign<'_> {
             let over = FromStamper::Configs(vec![new]);
             to_counter.send(over).await.map_err(|_| Error::RoleTask)?;
             tracing::info!(generation, %lsn, "the change is committed under both rules");
-            persist(&shared, || link.config_committed(shipper, generation)).await
+            persist(&shared, Topic::Change, || link.config_committed(shipper, generation)).await
         });
         Ok(())
     }

@@ -40,7 +40,6 @@ pub(super) async fn run(
         }
     }
     feeding.abort();
-    parts.shared.change(|state| state.serving = false);
     Ok(())
 }
 
@@ -104,6 +103,9 @@ fn tell(parts: &Parts, applied: &Applied, told: &mut Option<(ApplierState, bool)
         }
         ApplierState::Stopped(why) => ("applier stopped", Some(why.of("the applier has stopped"))),
     };
+    if alarm.as_ref().is_some_and(|alarm| alarm.code == Code::LOG_DAMAGED) {
+        parts.shared.damage_met();
+    }
     parts.shared.phase(MemberRole::Replica, phase);
     parts.shared.alarm(Topic::Applier, alarm);
     parts.shared.change(|state| state.serving = serving);

@@ -11,7 +11,7 @@ use wal::{BinlogPosition, Body, EpochStart, SourceContext, Transaction};
 use super::guard::Guard;
 use super::reign::{self, Begun};
 use super::resume::resume;
-use super::state::{Shield, Topic};
+use super::state::Topic;
 use super::tailing::Reader;
 use super::{Error, Parts};
 use crate::backoff::Backoff;
@@ -69,6 +69,9 @@ pub(super) async fn run(
         }
         let Err(error) = ended else { return Ok(()) };
         let text = causes(&error);
+        if error.code() == Code::LOG_DAMAGED {
+            parts.shared.damage_met();
+        }
         match error.class() {
             // The next reign starts at once; it alone says whether it can.
             ErrorClass::Fenced => {
@@ -79,10 +82,7 @@ pub(super) async fn run(
                 parts.shared.alarm(Topic::Source, Some(alarm));
             }
         }
-        parts.shared.change(|state| {
-            state.serving = false;
-            state.shield = Shield::default();
-        });
+        parts.shared.reign_over();
         if matches!(error, Error::Stamp(_) | Error::Timestamp(_)) {
             // A timestamp server came with a state that is not its own, and this client would refuse
             // the right one as a change.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wal::{BinlogPosition, Epoch, Lsn, Timestamp};
 
@@ -15,6 +15,9 @@ use crate::config::AgentConfig;
 use crate::explain::{Code, Coded};
 use crate::report::{Mark, MemberRole, Protection, Report};
 use crate::ship::serve::AppliedPoint;
+
+/// The phase of a member that has not been told its role.
+const UNDECIDED: &str = "waiting for the coordinator";
 
 /// Why something needs a person, by topic: a topic has one alarm at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -30,25 +33,38 @@ pub(super) enum Topic {
     Quorum,
     /// No timestamps.
     Timestamps,
-    /// The coordinator does not take note of what must be noted.
-    Coordinator,
+    /// The coordinator does not take note that the epoch is complete.
+    Completion,
+    /// The coordinator does not take note that a change of members is committed.
+    Change,
     /// The applier has stopped.
     Applier,
-    /// The log's disk is nearly full.
+    /// The log is damaged, and being mended; or its disk is nearly full.
     Log,
 }
 
 impl Topic {
     /// All, for metrics.
-    pub const ALL: [Topic; 8] = [
+    pub const ALL: [Topic; 9] = [
         Topic::Protection,
         Topic::Source,
         Topic::Binlog,
         Topic::Quorum,
-        Topic::Coordinator,
+        Topic::Completion,
+        Topic::Change,
         Topic::Timestamps,
         Topic::Applier,
         Topic::Log,
+    ];
+
+    /// Who raises them, and would clear them, lives no longer than a reign.
+    const OF_A_REIGN: [Topic; 6] = [
+        Topic::Protection,
+        Topic::Binlog,
+        Topic::Quorum,
+        Topic::Completion,
+        Topic::Change,
+        Topic::Timestamps,
     ];
 
     /// As in `/v1/status`.
@@ -58,7 +74,8 @@ impl Topic {
             Topic::Source => "source",
             Topic::Binlog => "binlog",
             Topic::Quorum => "quorum",
-            Topic::Coordinator => "coordinator",
+            Topic::Completion => "completion",
+            Topic::Change => "change",
             Topic::Timestamps => "timestamps",
             Topic::Applier => "applier",
             Topic::Log => "log",
@@ -147,6 +164,7 @@ fn as_text<S: Serializer>(position: &Option<BinlogPosition>, to: S) -> Result<S:
 pub(super) struct Shared {
     state: watch::Sender<AgentState>,
     let_go: Arc<Mutex<LetGo>>,
+    damage: Arc<Notify>,
 }
 
 impl Shared {
@@ -155,17 +173,27 @@ impl Shared {
             None => MemberRole::Witness,
             Some(_) => MemberRole::Replica,
         };
+        Shared::of_member(config.name.clone(), role)
+    }
+
+    /// Of a member with a server, for tests.
+    #[cfg(test)]
+    pub fn of(name: &str) -> Shared {
+        Shared::of_member(MemberName::new(name).unwrap(), MemberRole::Replica)
+    }
+
+    fn of_member(name: MemberName, role: MemberRole) -> Shared {
         let state = watch::Sender::new(AgentState {
-            name: config.name.clone(),
+            name,
             role,
-            phase: "waiting for the coordinator".to_owned(),
+            phase: UNDECIDED.to_owned(),
             alarms: BTreeMap::new(),
             waiting_for: Vec::new(),
             peers: BTreeMap::new(),
             serving: false,
             shield: Shield::default(),
         });
-        Shared { state, let_go: Arc::default() }
+        Shared { state, let_go: Arc::default(), damage: Arc::default() }
     }
 
     pub fn watch(&self) -> watch::Receiver<AgentState> {
@@ -180,6 +208,16 @@ impl Shared {
     pub fn let_go(&self) -> MutexGuard<'_, LetGo> {
         // No code that can panic runs under the lock.
         self.let_go.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody met damage in the log.
+    pub fn damage_met(&self) {
+        self.damage.notify_one();
+    }
+
+    /// Waits for that; for one listener.
+    pub async fn damage(&self) {
+        self.damage.notified().await;
     }
 
     /// Changes the state; nobody is woken where nothing changed.
@@ -205,6 +243,30 @@ impl Shared {
     /// Changes what is known of the source's protection.
     pub fn protect(&self, change: impl FnOnce(&mut Shield)) {
         self.change(|state| change(&mut state.shield));
+    }
+
+    /// Takes back what the tasks of a reign have told: they have ended.
+    pub fn reign_over(&self) {
+        self.let_go().released = None;
+        for topic in Topic::OF_A_REIGN {
+            self.alarm(topic, None);
+        }
+        self.change(|state| {
+            state.serving = false;
+            state.shield = Shield::default();
+            state.waiting_for.clear();
+            state.peers.clear();
+        });
+    }
+
+    /// Takes back all that a role has told: its tasks have ended, and the next one begins with nothing.
+    pub fn role_over(&self) {
+        self.reign_over();
+        *self.let_go() = LetGo::default();
+        for topic in Topic::ALL {
+            self.alarm(topic, None);
+        }
+        self.phase(MemberRole::Replica, UNDECIDED);
     }
 
     /// Raises or clears the alarm of a topic; said in the log once, at each change.
@@ -311,5 +373,33 @@ fn report(parts: &Parts) -> Report {
         alarms,
         protection,
         reasons: reasons.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Somebody else may have attached meanwhile: only a look of the guard at this very attachment says
+    /// that COMMITs depend on the quorum alone.
+    #[test]
+    fn an_attached_source_is_protected_only_once_the_guard_has_looked() {
+        let shared = Shared::of("s1");
+        assert_eq!(shared.now().protection(), None, "a replica takes no writes");
+        shared.phase(MemberRole::Source, "shipping");
+        let foreign = Coded::new(Code::UNPROTECTED_OFF, "semi-sync is off");
+        for (attached, looked, reasons, expected) in [
+            (false, false, vec![], Some(Code::UNPROTECTED_UNKNOWN)),
+            (false, true, vec![], Some(Code::UNPROTECTED_UNKNOWN)),
+            (true, false, vec![], Some(Code::UNPROTECTED_UNKNOWN)),
+            (true, true, vec![foreign.clone()], Some(foreign.code)),
+            (true, true, vec![], None),
+        ] {
+            shared.protect(|shield| *shield = Shield { attached, looked, reasons });
+            let (protection, reasons) = shared.now().protection().unwrap();
+            let first = reasons.first().map(|reason| reason.code);
+            assert_eq!(first, expected, "attached {attached}, looked {looked}");
+            assert_eq!(protection == Protection::Protected, expected.is_none());
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::config::{AgentServer, StartAt as ConfiguredStart};
 use crate::server::{self, Session};
 use crate::tail::{self, AckSender, DumpRefusal, StartAt, Tail, TailOptions, Tailed};
 
-/// Reading the last logged transaction once more.
+/// Reading the last logged transaction once more, or a piece of it.
 const VERIFY: Duration = Duration::from_secs(60);
 
 /// A server opens its binlog at a position within milliseconds.
@@ -127,10 +127,7 @@ impl Reader {
         };
         let (mut tail, ack) = connected.map_err(gone)?;
         let ends = || known.lost(&self.uuid, "its binlog ends before that".to_owned());
-        let found = match tokio::time::timeout(VERIFY, first_transaction(&mut tail)).await {
-            Ok(found) => found.map_err(gone)?.ok_or_else(ends)?,
-            Err(_) => return Err(ends()),
-        };
+        let found = first_transaction(&mut tail).await.map_err(gone)?.ok_or_else(ends)?;
         match known.differs(&found) {
             Some(difference) => Err(known.lost(&self.uuid, difference)),
             None => Ok((tail, ack)),
@@ -167,13 +164,19 @@ fn is_gone(error: &tail::Error) -> bool {
     )
 }
 
-/// The first transaction that comes; `None` if the server says first that there is nothing more.
+/// The first transaction that comes; `None` if the server says first that there is nothing more, or
+/// says nothing for long.
 async fn first_transaction(tail: &mut Tail) -> Result<Option<Transaction>, tail::Error> {
     loop {
-        match tail.next().await? {
-            Tailed::Transaction(transaction, _) => return Ok(Some(transaction)),
-            Tailed::Heartbeat { .. } => return Ok(None),
-            Tailed::FormatDescription { .. } | Tailed::Rotated(_) => {}
+        match tokio::time::timeout(VERIFY, tail.next()).await {
+            Ok(tailed) => match tailed? {
+                Tailed::Transaction(transaction, _) | Tailed::Pieced(transaction, _) => {
+                    return Ok(Some(transaction));
+                }
+                Tailed::Heartbeat { .. } => return Ok(None),
+                Tailed::Piece(_) | Tailed::FormatDescription { .. } | Tailed::Rotated(_) => {}
+            },
+            Err(_) => return Ok(None),
         }
     }
 }

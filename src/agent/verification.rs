@@ -70,11 +70,18 @@ impl Verifications {
 
     /// Renews the lease.
     pub fn renew(&self, id: &str, member: &str) -> Result<Slot, Error> {
+        self.renew_and(id, member, || {})
+    }
+
+    /// Renews the lease and changes what is held under it: never behind its end, which takes the same
+    /// lock.
+    fn renew_and(&self, id: &str, member: &str, change: impl FnOnce()) -> Result<Slot, Error> {
         let mut active = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         match active.as_mut().filter(|active| active.id == id && active.until > now) {
             Some(found) => {
                 found.until = now + LEASE;
+                change();
                 Ok(found.reading.clone())
             }
             None => Err(Error::LeaseOver { member: member.to_owned() }),
@@ -87,6 +94,13 @@ impl Verifications {
         if active.take_if(|active| active.id == id).is_some() {
             hold.release();
         }
+    }
+
+    /// Ends whatever is under way: what is held belongs to a role that is over.
+    pub fn end_all(&self, hold: &Hold) {
+        let mut active = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *active = None;
+        hold.release();
     }
 
     /// When the lease of `id` ends; `None` once it is gone.
@@ -113,7 +127,8 @@ pub(super) async fn hold(parts: &Parts, id: &str) -> Result<Option<Lsn>, Error> 
     let member = parts.config.name.as_str();
     role(parts, MemberRole::Replica, "only a replica's applier can be held")?;
     parts.verifications.begin(id, member, &parts.hold)?;
-    let held = parts.hold.here().await;
+    parts.verifications.renew_and(id, member, || parts.hold.here())?;
+    let held = parts.hold.held_at().await;
     held.ok_or_else(|| not_in_order(parts, "its applier must be running"))
 }
 
@@ -201,8 +216,7 @@ pub(super) async fn replica_snapshot(
 ) -> Result<Lsn, Error> {
     let member = parts.config.name.as_str();
     let server = role(parts, MemberRole::Replica, "it must be a replica")?;
-    let slot = parts.verifications.renew(id, member)?;
-    parts.hold.up_to(at);
+    let slot = parts.verifications.renew_and(id, member, || parts.hold.up_to(at))?;
     let mut applied = parts.applied.watch();
     let reached = applied.wait_for(|applied| applied.is_some_and(|(lsn, _)| lsn >= at));
     let in_time = tokio::time::timeout(wait, reached).await.is_ok();
@@ -223,7 +237,7 @@ pub(super) async fn replica_snapshot(
         return Err(Error::Passed { member: member.to_owned(), applied, wanted: at });
     }
     *slot.lock().await = Some(Reading::begin(session).await?);
-    parts.hold.release();
+    parts.verifications.renew_and(id, member, || parts.hold.release())?;
     Ok(at)
 }
 
@@ -278,5 +292,22 @@ mod tests {
         verifications.begin("b", "s2", &hold).unwrap();
         verifications.end("a", &hold);
         verifications.renew("b", "s2").unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_held_behind_the_end() {
+        let (verifications, hold) = (Verifications::default(), Hold::default());
+        verifications.begin("a", "s2", &hold).unwrap();
+        // The verb gives up while its request is carried out.
+        verifications.end("a", &hold);
+        let late = verifications.renew_and("a", "s2", || hold.here());
+        assert!(matches!(late, Err(Error::LeaseOver { .. })));
+        assert_eq!(hold.allow(None, Lsn::new(9)), Lsn::new(9), "not held");
+        verifications.begin("b", "s2", &hold).unwrap();
+        verifications.renew_and("b", "s2", || hold.here()).unwrap();
+        assert!(verifications.renew_and("a", "s2", || hold.release()).is_err());
+        assert_eq!(hold.allow(None, Lsn::new(9)), None, "held for the other");
+        verifications.end_all(&hold);
+        assert_eq!(hold.allow(None, Lsn::new(9)), Lsn::new(9));
     }
 }

@@ -167,7 +167,7 @@ impl<'a> Search<'a> {
 
     fn record(&mut self, record: &Record) -> Result<(), Error> {
         match &record.body {
-            Body::Transaction(transaction) => {
+            Body::Transaction(transaction) | Body::ChunkEnd(transaction) => {
                 self.xa(record.lsn, transaction)?;
                 let name = transaction.gtid.as_ref();
                 match self.at {
@@ -217,7 +217,7 @@ impl<'a> Search<'a> {
             Body::FormatDescription { event, .. } => {
                 self.format = Some(Format::new(record.lsn, event.clone())?);
             }
-            Body::Chunk(_) | Body::ChunkEnd(_) | Body::Heartbeat { .. } | Body::Membership(_) => {}
+            Body::Chunk(_) | Body::Heartbeat { .. } | Body::Membership(_) => {}
         }
         Ok(())
     }

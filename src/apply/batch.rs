@@ -94,7 +94,7 @@ impl Worker<'_> {
     }
 
     /// How the transaction begins, and how it ends.
-    fn frame(&self, applies: &[&Apply]) -> (Vec<String>, &'static str) {
+    pub fn frame(&self, applies: &[&Apply]) -> (Vec<String>, &'static str) {
         let begin = "BEGIN".to_owned();
         if !self.parts.options.replica_binlog {
             return (vec![begin], "COMMIT");

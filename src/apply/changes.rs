@@ -11,8 +11,8 @@ use super::join::Group;
 use super::packet::{self, PacketLimit, Part};
 use super::{Error, Format};
 use crate::binlog::{
-    Event, EventKind, QueryEvent, QueryRole, TableMap, XaPrepare, events, expand_compressed,
-    expand_payload, is_compressed,
+    Checksum, Event, EventKind, QueryEvent, QueryRole, TableMap, XaPrepare, events,
+    expand_compressed, expand_payload, is_compressed,
 };
 
 /// A compressed event of the source may not grow beyond what the source could have held.
@@ -62,14 +62,17 @@ impl Changes {
     }
 }
 
+#[derive(Debug)]
 enum Piece {
     Group(Group),
     Savepoint(Vec<u8>),
     RollbackTo(Vec<u8>),
 }
 
-struct Walk<'a> {
-    format: &'a Format,
+/// A transaction being read.
+#[derive(Debug)]
+pub(super) struct Walk {
+    format: Format,
     class: TransactionClass,
     group: Group,
     pieces: Vec<Piece>,
@@ -86,19 +89,25 @@ pub fn changes(
     format: &Format,
     limit: PacketLimit,
 ) -> Result<Changes, Error> {
-    let mut walk = Walk {
-        format,
-        class: transaction.class,
-        group: Vec::new(),
-        pieces: Vec::new(),
-        found: Changes::default(),
-    };
+    let mut walk = Walk::new(format, transaction.class);
     walk.all(&transaction.events)?;
-    walk.finish(limit)
+    // A savepoint that nobody goes back to changes nothing.
+    let savepoints = walk.pieces.iter().any(|piece| matches!(piece, Piece::RollbackTo(_)));
+    walk.finish(savepoints, limit)
 }
 
-impl Walk<'_> {
-    fn all(&mut self, raw: &Bytes) -> Result<(), Error> {
+impl Walk {
+    /// Before its first event.
+    pub fn new(format: &Format, class: TransactionClass) -> Walk {
+        let (format, found) = (format.clone(), Changes::default());
+        Walk { format, class, group: Vec::new(), pieces: Vec::new(), found }
+    }
+
+    /// Reads on.
+    ///
+    /// # Errors
+    /// As [`changes`].
+    pub fn all(&mut self, raw: &Bytes) -> Result<(), Error> {
         events(raw).try_for_each(|event| self.event(event?))
     }
 
@@ -189,28 +198,53 @@ impl Walk<'_> {
         class && self.found.statement.is_none()
     }
 
-    fn finish(mut self, limit: PacketLimit) -> Result<Changes, Error> {
-        if !self.group.is_empty() {
-            return Err(Error::Malformed { what: "rows without the end of their statement" });
+    /// What it does, once it is read to its end; with its savepoints or without.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::EventTooLarge`].
+    pub fn finish(mut self, savepoints: bool, limit: PacketLimit) -> Result<Changes, Error> {
+        match self.group.is_empty() {
+            true => self.so_far(savepoints, limit),
+            false => Err(Error::Malformed { what: "rows without the end of their statement" }),
         }
-        // A savepoint that nobody goes back to changes nothing.
-        let rolled_back = self.pieces.iter().any(|piece| matches!(piece, Piece::RollbackTo(_)));
+    }
+
+    /// What it does up to here. A statement that goes on is cut behind the row events that have come:
+    /// the end flag on the last of them, its table maps said again before those to come.
+    ///
+    /// # Errors
+    /// [`Error::EventTooLarge`].
+    pub fn cut(&mut self, limit: PacketLimit) -> Result<Changes, Error> {
+        let maps: Group =
+            self.group.iter().filter(|event| packet::is_map(event)).cloned().collect();
+        if maps.len() < self.group.len() {
+            let mut come = std::mem::replace(&mut self.group, maps);
+            if let Some(last) = come.last_mut() {
+                *last = packet::with_end(last, true, self.format.checksum != Checksum::None);
+            }
+            self.pieces.push(Piece::Group(come));
+        }
+        self.so_far(true, limit)
+    }
+
+    fn so_far(&mut self, savepoints: bool, limit: PacketLimit) -> Result<Changes, Error> {
+        let mut found = std::mem::take(&mut self.found);
         let mut groups = Vec::new();
-        for piece in self.pieces {
+        for piece in self.pieces.drain(..) {
             match piece {
                 Piece::Group(group) => {
                     packet::check(&group, limit)?;
                     groups.push(group);
                 }
-                Piece::Savepoint(text) | Piece::RollbackTo(text) if rolled_back => {
-                    self.found.rows(&mut groups);
-                    self.found.parts.push(Part::Statement(text));
+                Piece::Savepoint(text) | Piece::RollbackTo(text) if savepoints => {
+                    found.rows(&mut groups);
+                    found.parts.push(Part::Statement(text));
                 }
                 Piece::Savepoint(_) | Piece::RollbackTo(_) => {}
             }
         }
-        self.found.rows(&mut groups);
-        Ok(self.found)
+        found.rows(&mut groups);
+        Ok(found)
     }
 }
 

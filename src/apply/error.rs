@@ -17,8 +17,8 @@ pub struct Place {
     pub timestamp: Timestamp,
     /// The source's name for it.
     pub gtid: Option<Gtid>,
-    /// Where it starts at the source.
-    pub position: BinlogPosition,
+    /// Where it starts at the source; a piece of a transaction does not say.
+    pub position: Option<BinlogPosition>,
     /// Tables that it changes, `database.table`, as far as known.
     pub tables: Vec<String>,
 }
@@ -29,7 +29,9 @@ impl fmt::Display for Place {
         if let Some(gtid) = &self.gtid {
             write!(f, ", GTID {gtid}")?;
         }
-        write!(f, ", source position {}", self.position)?;
+        if let Some(position) = &self.position {
+            write!(f, ", source position {position}")?;
+        }
         if !self.tables.is_empty() {
             write!(f, ", table {}", self.tables.join(", "))?;
         }

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use wal::{Body, Epoch, LogReader, Lsn, Record, Transaction, TransactionClass};
+use wal::{
+    BinlogPosition, Body, Epoch, Gtid, LogReader, Lsn, Record, Transaction, TransactionClass,
+};
 
 use super::changes::{Changes, changes};
 use super::checkpoint::Origin;
 use super::error::Place;
 use super::packet::PacketLimit;
+use super::pieces::Run;
 use super::schedule::{Item, Kind, Mark};
 use super::{Error, Format};
 use crate::binlog::FormatDescription;
@@ -72,7 +75,7 @@ pub fn start(
     let (sender, receiver) = mpsc::channel(FRAMES_AHEAD);
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
-        let mut feed = Feed { reader, next: from, format, options, visible };
+        let mut feed = Feed { reader, next: from, format, options, visible, run: None };
         if let Err(error) = feed.run(&sender, &runtime, &cancel) {
             // Nobody listens any more if this fails: the worker has gone.
             let _ = sender.blocking_send(Err(error));
@@ -87,6 +90,8 @@ struct Feed {
     format: Format,
     options: FeedOptions,
     visible: watch::Receiver<Option<Lsn>>,
+    /// A large transaction whose end has not come.
+    run: Option<Run>,
 }
 
 impl Feed {
@@ -160,15 +165,15 @@ impl Feed {
 
     fn item(&mut self, record: Record, epoch: Epoch) -> Result<Item<Work>, Error> {
         let mark = Mark { lsn: record.lsn, timestamp: record.timestamp, epoch };
-        let event = match record.body {
+        let (event, control) = match record.body {
             Body::Transaction(transaction) => return self.transaction(mark, &transaction),
-            Body::Chunk(_) | Body::ChunkEnd(_) => {
-                return Err(Error::NotApplicable {
-                    what: format!("record {}: a chunked transaction", mark.lsn),
-                });
+            Body::Chunk(events) => return self.piece(mark, &events),
+            Body::ChunkEnd(transaction) => return self.last_piece(mark, &transaction),
+            Body::EpochStart(start) => {
+                self.run = None;
+                (start.format_description, Kind::Start)
             }
-            Body::EpochStart(start) => start.format_description,
-            Body::FormatDescription { event, .. } => event,
+            Body::FormatDescription { event, .. } => (event, Kind::Control),
             Body::Heartbeat { .. } | Body::Membership(_) => {
                 return Ok(Item {
                     mark,
@@ -182,20 +187,14 @@ impl Feed {
         self.format = Format::new(mark.lsn, event)?;
         let (kind, work) = match same {
             // The session knows it already; only its number in the log is new.
-            true => (Kind::Control, Work::Control),
+            true => (control, Work::Control),
             false => (Kind::Barrier, Work::Format(self.format.clone())),
         };
         Ok(Item { mark, kind, bytes: CONTROL_BYTES, work })
     }
 
     fn transaction(&self, mark: Mark, transaction: &Transaction) -> Result<Item<Work>, Error> {
-        let mut place = Place {
-            lsn: mark.lsn,
-            timestamp: mark.timestamp,
-            gtid: transaction.gtid.clone(),
-            position: transaction.start.clone(),
-            tables: Vec::new(),
-        };
+        let mut place = place_of(mark, transaction.gtid.clone(), Some(transaction.start.clone()));
         let changes = changes(transaction, &self.format, self.options.limit);
         let mut changes = changes.map_err(|error| error.at(&place))?;
         if transaction.class == TransactionClass::XaPrepare {
@@ -210,12 +209,55 @@ impl Feed {
             _ if self.options.single => Kind::Single,
             _ => Kind::Share,
         };
-        let origin = Origin { gtid: transaction.gtid.clone(), end: transaction.end.clone() };
-        let bytes = changes.len();
-        let class = transaction.class;
-        let apply = Box::new(Apply { class, changes, origin, place });
-        Ok(Item { mark, kind, bytes, work: Work::Apply(apply) })
+        Ok(item_of(mark, kind, transaction, changes, place))
     }
+
+    /// Its place at the source is not known yet: where it ends stands in the record that ends it.
+    fn piece(&mut self, mark: Mark, events: &Bytes) -> Result<Item<Work>, Error> {
+        let begun = Run::begun_by(events, &self.format)?;
+        let begins = begun.is_some();
+        self.run = begun.or(self.run.take());
+        let run = self.run.as_mut().ok_or_else(|| without_beginning(mark))?;
+        let mut place = place_of(mark, run.gtid.clone(), None);
+        let changes = run.piece(events, self.options.limit).map_err(|error| error.at(&place))?;
+        place.tables = changes.tables.iter().map(|table| table.display()).collect();
+        let origin = Origin { gtid: run.gtid.clone(), end: BinlogPosition::new("", 0) };
+        let (class, bytes) = (TransactionClass::Rows, changes.len());
+        let work = Work::Apply(Box::new(Apply { class, changes, origin, place }));
+        Ok(Item { mark, kind: Kind::Piece { begins }, bytes, work })
+    }
+
+    fn last_piece(&mut self, mark: Mark, transaction: &Transaction) -> Result<Item<Work>, Error> {
+        let run = self.run.take().ok_or_else(|| without_beginning(mark))?;
+        let mut place = place_of(mark, transaction.gtid.clone(), Some(transaction.start.clone()));
+        let changes = run.last(&transaction.events, self.options.limit);
+        let changes = changes.map_err(|error| error.at(&place))?;
+        place.tables = changes.tables.iter().map(|table| table.display()).collect();
+        Ok(item_of(mark, Kind::LastPiece, transaction, changes, place))
+    }
+}
+
+fn item_of(
+    mark: Mark,
+    kind: Kind,
+    transaction: &Transaction,
+    changes: Changes,
+    place: Place,
+) -> Item<Work> {
+    let origin = Origin { gtid: transaction.gtid.clone(), end: transaction.end.clone() };
+    let (class, bytes) = (transaction.class, changes.len());
+    let apply = Box::new(Apply { class, changes, origin, place });
+    Item { mark, kind, bytes, work: Work::Apply(apply) }
+}
+
+fn place_of(mark: Mark, gtid: Option<Gtid>, position: Option<BinlogPosition>) -> Place {
+    let Mark { lsn, timestamp, .. } = mark;
+    Place { lsn, timestamp, gtid, position, tables: Vec::new() }
+}
+
+fn without_beginning(mark: Mark) -> Error {
+    let what = format!("record {}: a piece of a transaction whose beginning is not here", mark.lsn);
+    Error::NotApplicable { what }
 }
 
 /// Reads one prepared XA transaction again, for its XA COMMIT.

@@ -62,6 +62,8 @@ impl Pace {
 pub enum Kind {
     /// Nothing to do at the server; it only moves the watermark.
     Control,
+    /// Likewise, and what was begun before it was never committed: a new reign.
+    Start,
     /// Rows: may share a server transaction with its neighbours.
     Share,
     /// Rows: a server transaction of its own, because it keeps its own name.
@@ -69,6 +71,14 @@ pub enum Kind {
     /// Cannot share a server transaction with the checkpoint: everything before it is committed
     /// first, nothing after it begins before it is done.
     Barrier,
+    /// A piece of a large transaction; `begins` if it is the first. What was begun before it was never
+    /// committed.
+    Piece {
+        /// Whether it is the first.
+        begins: bool,
+    },
+    /// The last piece.
+    LastPiece,
 }
 
 /// Where the log stands after an item.
@@ -104,6 +114,12 @@ pub enum Step<W> {
     Batch(Vec<Item<W>>),
     /// This one alone, between commits.
     Barrier(Item<W>),
+    /// Goes on with the transaction that is open, or begins it.
+    Piece(Item<W>),
+    /// Ends and commits it.
+    LastPiece(Item<W>),
+    /// Rolls it back.
+    Abandon,
 }
 
 /// Items that wait, and the rule by which they go.
@@ -113,12 +129,20 @@ pub struct Scheduler<W> {
     pace: Pace,
     waiting: VecDeque<Item<W>>,
     bytes: usize,
+    /// A large transaction is begun.
+    open: bool,
 }
 
 impl<W> Scheduler<W> {
     /// An empty one.
     pub fn new(limits: Limits) -> Scheduler<W> {
-        Scheduler { limits, pace: Pace::new(limits), waiting: VecDeque::new(), bytes: 0 }
+        Scheduler {
+            limits,
+            pace: Pace::new(limits),
+            waiting: VecDeque::new(),
+            bytes: 0,
+            open: false,
+        }
     }
 
     /// Takes the next record. They must come without gaps (I12).
@@ -146,11 +170,28 @@ impl<W> Scheduler<W> {
     /// The next step, of records up to `visible` alone; `None` if there is none yet.
     pub fn next(&mut self, visible: Option<Lsn>) -> Option<Step<W>> {
         let visible = visible?;
-        let first = self.waiting.front().filter(|item| item.mark.lsn <= visible)?;
-        match first.kind {
-            Kind::Barrier => self.pop().map(Step::Barrier),
-            Kind::Single => self.pop().map(|item| Step::Batch(vec![item])),
-            Kind::Control | Kind::Share => Some(self.shared(visible)),
+        loop {
+            let first = self.waiting.front().filter(|item| item.mark.lsn <= visible)?;
+            match first.kind {
+                // The end of what is open moves the watermark beyond it.
+                Kind::Control if self.open => drop(self.pop()),
+                Kind::Piece { begins: false } => return self.pop().map(Step::Piece),
+                Kind::LastPiece => {
+                    self.open = false;
+                    return self.pop().map(Step::LastPiece);
+                }
+                _ if self.open => {
+                    self.open = false;
+                    return Some(Step::Abandon);
+                }
+                Kind::Piece { begins: true } => {
+                    self.open = true;
+                    return self.pop().map(Step::Piece);
+                }
+                Kind::Barrier => return self.pop().map(Step::Barrier),
+                Kind::Single => return self.pop().map(|item| Step::Batch(vec![item])),
+                Kind::Control | Kind::Start | Kind::Share => return Some(self.shared(visible)),
+            }
         }
     }
 
@@ -160,7 +201,7 @@ impl<W> Scheduler<W> {
         while let Some(item) = self.waiting.front() {
             let fits = batch.is_empty()
                 || batch.len() < self.pace.items && bytes + item.bytes <= self.limits.bytes;
-            let joins = matches!(item.kind, Kind::Control | Kind::Share);
+            let joins = matches!(item.kind, Kind::Control | Kind::Start | Kind::Share);
             if item.mark.lsn > visible || !joins || !fits {
                 break;
             }
@@ -169,9 +210,7 @@ impl<W> Scheduler<W> {
             batch.extend(self.pop());
         }
         match mark {
-            Some(mark) if batch.iter().all(|item| item.kind == Kind::Control) => {
-                Step::Advance(mark)
-            }
+            Some(mark) if batch.iter().all(|item| item.kind != Kind::Share) => Step::Advance(mark),
             _ => Step::Batch(batch),
         }
     }
@@ -217,6 +256,9 @@ mod tests {
             .map(|step| match step {
                 Step::Advance(mark) => format!("advance {}", mark.lsn),
                 Step::Barrier(item) => format!("barrier {}", item.work),
+                Step::Piece(item) => format!("piece {}", item.work),
+                Step::LastPiece(item) => format!("last {}", item.work),
+                Step::Abandon => "abandon".to_owned(),
                 Step::Batch(items) => {
                     let all: Vec<_> = items.iter().map(|item| item.work.to_string()).collect();
                     format!("batch {}", all.join(" "))
@@ -243,6 +285,26 @@ mod tests {
         assert_eq!(steps(scheduler(9, 20, &[S; 3]), 3), ["batch 1 2", "batch 3"]);
         // Larger than a whole batch: still goes, alone.
         assert_eq!(steps(scheduler(9, 5, &[S; 2]), 2), ["batch 1", "batch 2"]);
+    }
+
+    #[test]
+    fn a_transaction_in_pieces_ends_or_is_rolled_back() {
+        use Kind::{Barrier as B, Control as C, LastPiece as L, Share as S, Start as N};
+        const F: Kind = Kind::Piece { begins: true };
+        const P: Kind = Kind::Piece { begins: false };
+        for (kinds, expected) in [
+            (vec![S, F, P, L, S], vec!["batch 1", "piece 2", "piece 3", "last 4", "batch 5"]),
+            // What only moves the watermark waits for the end of what is open.
+            (vec![F, C, P, C, L], vec!["piece 1", "piece 3", "last 5"]),
+            (vec![F, P, F, L], vec!["piece 1", "piece 2", "abandon", "piece 3", "last 4"]),
+            (vec![F, C, N, C], vec!["piece 1", "abandon", "advance 4"]),
+            (vec![F, B, S], vec!["piece 1", "abandon", "barrier 2", "batch 3"]),
+            (vec![F, S], vec!["piece 1", "abandon", "batch 2"]),
+            (vec![F, L], vec!["piece 1", "last 2"]),
+        ] {
+            let visible = kinds.len() as u64;
+            assert_eq!(steps(scheduler(9, 1_000, &kinds), visible), expected, "{kinds:?}");
+        }
     }
 
     #[test]
@@ -304,6 +366,9 @@ mod tests {
                                 prop_assert_eq!(kinds[lsn as usize - 1].0, Kind::Control);
                             }
                             done = mark.lsn.get();
+                        }
+                        Step::Piece(_) | Step::LastPiece(_) | Step::Abandon => {
+                            prop_assert!(false, "there are none");
                         }
                         Step::Barrier(item) => {
                             prop_assert_eq!((item.kind, item.work), (Kind::Barrier, done + 1));

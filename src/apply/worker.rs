@@ -1,8 +1,9 @@
 //! One session's life: set up, told where it stands, fed until it ends.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wal::{LogReader, Lsn, Timestamp};
 
@@ -12,7 +13,7 @@ use super::error::epoch_text;
 use super::feed::{self, Fed, FeedOptions, Work};
 use super::intent::{self, Intent};
 use super::packet::{self, PacketLimit};
-use super::schedule::{Kind, Mark, Scheduler, Step};
+use super::schedule::{Item, Kind, Mark, Scheduler, Step};
 use super::service::ApplierOptions;
 use super::{Error, Format, context};
 use crate::server::{self, Family, Session};
@@ -22,6 +23,10 @@ use crate::server::{self, Family, Session};
 pub(super) const LOCK: &str = "SELECT GET_LOCK('plimsoll.applier', 0)";
 /// For each statement except those that may rightly take long.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// A server that was given nothing to do for so long is asked whether it is there: it may have gone
+/// away without a word, and would be taken for one that serves reads. Nothing that is to be applied
+/// waits for the answer longer than for the server itself.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// What a worker is given; stays the same from session to session.
 pub(super) struct Parts {
@@ -95,7 +100,7 @@ impl Standing {
     /// Applies until cancelled (`Ok`) or something is wrong; up to `singly` in server transactions of
     /// one each.
     pub async fn work(
-        self,
+        mut self,
         parts: &Parts,
         singly: Option<Lsn>,
         reached: &(dyn Fn(Mark) + Send + Sync),
@@ -103,12 +108,15 @@ impl Standing {
     ) -> Result<(), Error> {
         let next = Lsn::after(self.applied.map(|(lsn, _)| lsn));
         let mut visible = parts.visible.clone();
-        tokio::select! {
-            () = cancel.cancelled() => return Ok(()),
-            risen = visible.wait_for(|lsn| lsn.is_some_and(|lsn| lsn >= next)) => {
-                if risen.is_err() {
-                    return Ok(());
+        while !visible.borrow_and_update().is_some_and(|lsn| lsn >= next) {
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                changed = visible.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
                 }
+                () = sleep(IDLE) => self.session.ping().await?,
             }
         }
         if let Some(first) = parts.reader.first_lsn().filter(|&first| first > next) {
@@ -167,6 +175,7 @@ impl Worker<'_> {
         let mut scheduler = Scheduler::new(self.parts.options.limits);
         let mut visible = self.parts.visible.clone();
         let mut ended = None;
+        let mut heard = Instant::now();
         loop {
             while ended.is_none() && scheduler.wants_more() {
                 match feed.try_recv() {
@@ -181,6 +190,7 @@ impl Worker<'_> {
             if let Some(step) = scheduler.next(now) {
                 if let Some((items, time)) = self.step(step).await? {
                     scheduler.took(items, time);
+                    heard = Instant::now();
                 }
                 continue;
             }
@@ -198,6 +208,10 @@ impl Worker<'_> {
                     if changed.is_err() {
                         return Ok(());
                     }
+                }
+                () = sleep_until(heard + IDLE) => {
+                    self.session.ping().await?;
+                    heard = Instant::now();
                 }
             }
         }
@@ -221,6 +235,16 @@ impl Worker<'_> {
                 }
                 (self.reached)(mark);
             }
+            Step::Piece(Item { mark, kind, work: Work::Apply(apply), .. }) => {
+                let begins = kind == Kind::Piece { begins: true };
+                self.piece(mark, &apply, begins).await?;
+            }
+            Step::LastPiece(Item { mark, work: Work::Apply(apply), .. }) => {
+                self.last_piece(mark, &apply).await?;
+                (self.reached)(mark);
+            }
+            Step::Abandon => self.abandon().await?,
+            Step::Piece(_) | Step::LastPiece(_) => return Err(Error::ReaderGone),
         }
         Ok(None)
     }

@@ -15,6 +15,11 @@ use super::{
 pub enum Assembled {
     /// A whole transaction, and whether the server waits for an ACK of its end.
     Transaction(Transaction, bool),
+    /// Whole events of a transaction that is larger than [`PIECE_BYTES`]; the first piece begins with
+    /// its GTID event. It may yet turn out never to have been committed.
+    Piece(Bytes),
+    /// The transaction whose pieces came before; its events are the last ones. Likewise.
+    Pieced(Transaction, bool),
     /// The layout of events changed: raw event, and where it ends.
     FormatDescription {
         /// Offset behind the event.
@@ -40,7 +45,8 @@ pub struct AssemblerOptions {
     pub checksum: Checksum,
     /// The server may leave out transactions (start by GTID): offsets may jump between transactions.
     pub may_skip: bool,
-    /// Largest transaction, in bytes of its events.
+    /// Largest event, and largest transaction of those that are not cut into pieces (DDL, XA, and
+    /// what the server compressed as a whole), in bytes.
     pub max_transaction_bytes: usize,
 }
 
@@ -58,6 +64,9 @@ pub struct Assembler {
     /// Events of the open transaction.
     buffer: BytesMut,
 }
+
+/// A transaction of rows goes on in pieces of about this size (I14).
+pub const PIECE_BYTES: usize = 1 << 20;
 
 /// What is left of a buffer that grew beyond this is given back: small transactions cut from it would
 /// keep all of it alive.
@@ -247,7 +256,10 @@ impl Assembler {
                 group.step(header, raw, self.checksum, (place, limit))?
             }
         };
-        if self.buffer.len() + raw.len() > self.options.max_transaction_bytes {
+        // Of what goes on in pieces, only the next event is held.
+        let in_pieces = self.group.as_ref().is_some_and(Group::is_divisible);
+        let held = if in_pieces { 0 } else { self.buffer.len() };
+        if held + raw.len() > self.options.max_transaction_bytes {
             let start = place.position();
             let start = self.group.take().map_or(start, |group| group.start);
             let limit = self.options.max_transaction_bytes;
@@ -256,20 +268,39 @@ impl Assembler {
         self.buffer.extend_from_slice(raw);
         if let Some(group) = &mut self.group {
             group.wants_ack |= wants_ack;
+            if group.in_pieces && !group.is_divisible() {
+                let reason = "it stands behind rows of its transaction, which have gone on already";
+                return Err(self.unsupported(header.kind, reason));
+            }
         }
         match step {
-            Step::More => Ok(None),
+            Step::More => Ok(self.piece()),
             Step::Done => Ok(self.close(crc)),
         }
     }
 
-    fn close(&mut self, end_crc: u32) -> Option<Assembled> {
-        let group = self.group.take()?;
+    /// The events so far, where they are enough for a piece.
+    fn piece(&mut self) -> Option<Assembled> {
+        let group = self.group.as_mut().filter(|group| group.is_divisible())?;
+        if self.buffer.len() < PIECE_BYTES {
+            return None;
+        }
+        group.in_pieces = true;
+        Some(Assembled::Piece(self.events()))
+    }
+
+    fn events(&mut self) -> Bytes {
         let events = self.buffer.split().freeze();
         if self.buffer.capacity() > KEEP_BUFFER_BYTES {
             self.buffer = BytesMut::new();
         }
-        let wants_ack = group.wants_ack;
+        events
+    }
+
+    fn close(&mut self, end_crc: u32) -> Option<Assembled> {
+        let group = self.group.take()?;
+        let events = self.events();
+        let (wants_ack, in_pieces) = (group.wants_ack, group.in_pieces);
         let transaction = Transaction {
             class: group.class,
             start: group.start,
@@ -279,7 +310,10 @@ impl Assembler {
             end_crc,
             events,
         };
-        Some(Assembled::Transaction(transaction, wants_ack))
+        Some(match in_pieces {
+            true => Assembled::Pieced(transaction, wants_ack),
+            false => Assembled::Transaction(transaction, wants_ack),
+        })
     }
 
     /// Moves behind the event; where it starts.

@@ -51,6 +51,8 @@ pub(super) struct Group {
     pub commit_micros: i64,
     pub class: TransactionClass,
     pub wants_ack: bool,
+    /// Some of its events have been passed on.
+    pub in_pieces: bool,
     ending: Ending,
     /// Its statement is the first half of a two-phase ALTER (MariaDB), or undoes one: it changes
     /// nothing, the second half says the statement again.
@@ -82,7 +84,22 @@ impl Group {
             _ => return Ok(None),
         };
         let start = start.position();
-        Ok(Some(Group { start, gtid, commit_micros, class, wants_ack: false, ending, announces }))
+        Ok(Some(Group {
+            start,
+            gtid,
+            commit_micros,
+            class,
+            wants_ack: false,
+            in_pieces: false,
+            ending,
+            announces,
+        }))
+    }
+
+    /// Whether its events can go on before its last one has come: what it is must be known, and
+    /// applying it must be undone by a ROLLBACK alone.
+    pub fn is_divisible(&self) -> bool {
+        (self.class, self.ending) == (TransactionClass::Rows, Ending::Commit)
     }
 
     /// Takes the next event, which starts at `at`; `limit` bounds what it may expand to.

@@ -5,6 +5,9 @@ use wal::{BinlogPosition, Gtid};
 use super::reader::Reader;
 use super::{Error, EventHeader, EventKind};
 
+/// No file is longer: the servers' own offsets have a sign. Lengths may be added to it.
+const OFFSET_MAX: u64 = i64::MAX as u64;
+
 /// ROTATE: where the next events stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotate {
@@ -21,7 +24,7 @@ impl Rotate {
         let mut reader = Reader::new(body, "ROTATE");
         let offset = reader.u64()?;
         let file = std::str::from_utf8(reader.rest()).map_err(|_| reader.malformed())?;
-        if file.is_empty() || file.contains('\0') {
+        if file.is_empty() || file.contains('\0') || offset > OFFSET_MAX {
             return Err(reader.malformed());
         }
         Ok(Rotate { next: BinlogPosition::new(file, offset) })
@@ -60,7 +63,11 @@ impl Heartbeat {
             let value = reader.take_u64(len)?;
             match field {
                 1 => heartbeat.file = text(&reader, value)?,
-                2 => heartbeat.offset = Some(Reader::new(value, "HEARTBEAT").lenenc()?),
+                2 => {
+                    let offset = Reader::new(value, "HEARTBEAT").lenenc()?;
+                    let offset = Some(offset).filter(|&offset| offset <= OFFSET_MAX);
+                    heartbeat.offset = Some(offset.ok_or(reader.malformed())?);
+                }
                 _ => {}
             }
         }

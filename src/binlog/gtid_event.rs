@@ -94,7 +94,7 @@ impl MysqlGtidEvent {
             if id < next_id {
                 return Err(reader.malformed());
             }
-            next_id = id + 1;
+            next_id = id.checked_add(1).ok_or(reader.malformed())?;
             match id {
                 0 => flags = reader.varlen()?,
                 1 => {

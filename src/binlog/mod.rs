@@ -31,7 +31,7 @@ mod table_map;
 #[cfg(test)]
 mod tests;
 
-pub use assembly::{Assembled, Assembler, AssemblerOptions};
+pub use assembly::{Assembled, Assembler, AssemblerOptions, PIECE_BYTES};
 pub use compressed::{expand_compressed, is_compressed};
 pub use control::{GtidList, Heartbeat, Rotate, XaPrepare, Xid};
 pub use error::Error;

@@ -1,6 +1,7 @@
 //! `plimsoll log`: looks at a log folder, also beside the agent that writes it.
 //!
-//! In: a folder. Out: text or JSON lines. Opens without the writer's lock and changes nothing.
+//! In: a folder. Out: text or JSON lines. Opens without the writer's lock and changes nothing;
+//! `repair` alone takes the lock, and other members' records.
 //! Exit codes: 0, what was asked for is there and sound; 1, it is not; 2, the question is none.
 //! Does not follow a growing log.
 
@@ -8,6 +9,7 @@ mod clock;
 mod line;
 mod progress;
 mod survey;
+mod repair;
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -68,6 +70,9 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Write damaged segments anew with another member's records. The agent must be stopped: one that
+    /// runs does this by itself.
+    Repair(repair::Args),
     /// Print the record that is meant.
     Find {
         /// The log folder of an agent.
@@ -112,6 +117,9 @@ pub fn run(args: LogArgs) -> anyhow::Result<ExitCode> {
         Verb::Ls { dir, json } => survey::ls(&mut out, &open(&dir)?, json),
         Verb::Stat { dir, json } => survey::stat(&mut out, &open(&dir)?, json),
         Verb::Verify { dir, json } => verify(&mut out, &dir, json),
+        Verb::Repair(args) => {
+            repair::run(&mut out, &args).and_then(|()| verify(&mut out, args.dir(), false))
+        }
         Verb::Find { dir, what, json } => find(&mut out, &dir, &what, json),
     };
     // What was printed before an error comes out before it.
@@ -155,8 +163,8 @@ fn verify(out: &mut impl Write, dir: &Path, json: bool) -> anyhow::Result<ExitCo
     bar.end();
     let verified = verified.with_context(|| {
         format!(
-            "the log at {} is not sound; if it is damaged, rebuild this member from the others \
-             (stop its agent, move the folder away, start it, then `plimsoll member replace`)",
+            "the log at {} is not sound; if it is damaged, mend it from another member (its \
+             running agent does so by itself; else `plimsoll log repair`)",
             dir.display()
         )
     })?;

@@ -68,7 +68,7 @@ pub struct AgentServer {
     pub start: StartAt,
     /// Silence after which the source sends a heartbeat. Default: 1 s.
     pub heartbeat: Duration,
-    /// Largest transaction held in memory. Default: 256 MiB.
+    /// Largest event, and largest transaction of those that do not go on in pieces. Default: 256 MiB.
     pub max_transaction_bytes: u64,
 }
 

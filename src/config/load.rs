@@ -103,7 +103,7 @@ impl Config {
     }
 
     /// [`Config::load`] with the text and the environment given.
-    pub(super) fn parse(
+    pub(crate) fn parse(
         text: &str,
         path: &Path,
         env: &dyn Fn(&str) -> Option<String>,

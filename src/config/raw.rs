@@ -161,7 +161,9 @@ pub(super) struct RawServer {
     /// Silence of the source after which it sends a heartbeat. Default: "1s".
     #[serde(default = "heartbeat")]
     pub heartbeat: DurationText,
-    /// Largest transaction held in memory; a larger one stops the stream. Default: "256MiB".
+    /// Largest event, and largest transaction of those that are held in memory as a whole (DDL, XA,
+    /// and what the server itself compressed as a whole); others go on in pieces. A larger one stops
+    /// the stream. Default: "256MiB".
     #[serde(default = "max_transaction")]
     pub max_transaction: SizeText,
 }

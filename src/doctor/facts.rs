@@ -76,7 +76,7 @@ pub struct Inventory {
     pub native_sources: Option<Listing>,
 }
 
-/// Our account and what it may.
+/// Our account and what it may, also through the roles that a session of ours has.
 #[derive(Debug, Clone, Default)]
 pub struct Account {
     /// As the server quotes it: `'user'@'host'`.
@@ -88,6 +88,25 @@ pub struct Account {
     /// It may grant them.
     pub grant_option: bool,
 }
+
+impl Account {
+    /// Whether it has this privilege on `*.*`.
+    pub fn may(&self, privilege: &str) -> bool {
+        has(&self.global, privilege)
+    }
+
+    /// Whether it has this privilege on `plimsoll.*`.
+    pub fn may_here(&self, privilege: &str) -> bool {
+        has(&self.global, privilege) || has(&self.schema, privilege)
+    }
+}
+
+fn has(privileges: &[String], wanted: &str) -> bool {
+    privileges.iter().any(|privilege| privilege == wanted || privilege == ALL)
+}
+
+/// As MariaDB shows all of them.
+const ALL: &str = "ALL PRIVILEGES";
 
 /// How many there are, and the names of the first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -41,6 +41,7 @@ pub struct Client {
     agent: ureq::Agent,
     token: Option<Secret>,
     scheme: &'static str,
+    within: Duration,
 }
 
 /// Status and body.
@@ -73,7 +74,7 @@ impl Client {
             Some(tls) => (builder.tls_config(tls), "https"),
             None => (builder, "http"),
         };
-        Ok(Client { agent: builder.build().into(), token, scheme })
+        Ok(Client { agent: builder.build().into(), token, scheme, within })
     }
 
     /// `GET` of a path at `host:port`.
@@ -99,8 +100,23 @@ impl Client {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<Answer, Error> {
+        self.post_within(at, path, body, self.within)
+    }
+
+    /// The same, with a deadline of its own.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn post_within(
+        &self,
+        at: &str,
+        path: &str,
+        body: Option<&impl Serialize>,
+        within: Duration,
+    ) -> Result<Answer, Error> {
         let url = format!("{}://{at}{path}", self.scheme);
-        let mut request = self.agent.post(&url);
+        let request = self.agent.post(&url);
+        let mut request = request.config().timeout_global(Some(within)).build();
         if let Some(bearer) = self.bearer() {
             request = request.header("authorization", bearer);
         }

@@ -32,6 +32,7 @@ pub struct BoundedListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
     door: Door,
+    idle: Duration,
 }
 
 impl BoundedListener {
@@ -41,7 +42,19 @@ impl BoundedListener {
     /// What the system says.
     pub async fn bind(address: &str, door: Door) -> io::Result<BoundedListener> {
         let listener = TcpListener::bind(address).await?;
-        Ok(BoundedListener { listener, places: Arc::new(Semaphore::new(CONNECTIONS)), door })
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        Ok(BoundedListener { listener, places, door, idle: IDLE })
+    }
+
+    /// Closes idle connections sooner, for tests.
+    #[cfg(test)]
+    pub fn with_idle(self, idle: Duration) -> BoundedListener {
+        BoundedListener { idle, ..self }
+    }
+
+    /// How long a request may take to arrive.
+    pub(super) fn idle(&self) -> Duration {
+        self.idle
     }
 
     /// What was bound, its port too.
@@ -67,10 +80,15 @@ impl axum::serve::Listener for BoundedListener {
                         None => Stream::Plain(stream),
                         Some(tls) => Stream::Knocking(TlsAcceptor::from(tls).accept(stream)),
                     };
-                    let idle = Box::pin(tokio::time::sleep(IDLE));
-                    let under_way = UnderWay::default();
-                    let (stream, _place) = (Box::pin(stream), place);
-                    return (BoundedStream { stream, idle, under_way, seen: 0, _place }, peer);
+                    let stream = BoundedStream {
+                        stream: Box::pin(stream),
+                        patience: self.idle,
+                        idle: Box::pin(tokio::time::sleep(self.idle)),
+                        under_way: UnderWay::default(),
+                        seen: 0,
+                        _place: place,
+                    };
+                    return (stream, peer);
                 }
                 Err(error) => {
                     tracing::warn!(code = %Code::ACCEPT_FAILED, %error, "cannot accept for HTTP");
@@ -114,6 +132,7 @@ impl Stream {
 /// A connection that holds a place and watches its own idleness.
 pub struct BoundedStream {
     stream: Pin<Box<Stream>>,
+    patience: Duration,
     idle: Pin<Box<Sleep>>,
     under_way: UnderWay,
     /// Requests that have moved `idle`.
@@ -139,7 +158,7 @@ impl BoundedStream {
         };
         if self.seen != self.under_way.begun() {
             self.seen = self.under_way.begun();
-            self.idle.as_mut().reset(Instant::now() + IDLE);
+            self.idle.as_mut().reset(Instant::now() + self.patience);
         }
         if moved.is_ready() {
             return moved;
@@ -149,7 +168,7 @@ impl BoundedStream {
             if !self.under_way.any() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            self.idle.as_mut().reset(Instant::now() + IDLE);
+            self.idle.as_mut().reset(Instant::now() + self.patience);
         }
     }
 }

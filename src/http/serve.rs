@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::body::to_bytes;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
@@ -12,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use serde_json::json;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{BoundedListener, Door};
@@ -19,6 +21,9 @@ use crate::explain::Code;
 
 /// Tells a load balancer that the process lives, and nothing else: open to everybody.
 const HEALTH: &str = "/healthz";
+
+/// Bytes of a request's body: a few words of JSON, or a key of a table in a verification.
+const BODY_MAX: usize = 2 << 20;
 
 /// Requests of one connection that are being answered: it is not idle then, however long it takes.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +77,7 @@ pub async fn serve(
     last_answers: Duration,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let router = router.layer(from_fn_with_state(door, admit));
+    let router = router.layer(from_fn_with_state((door, listener.idle()), admit));
     let router = router.into_make_service_with_connect_info::<UnderWay>();
     let graceful = stop.clone().cancelled_owned();
     let serving = axum::serve(listener, router).with_graceful_shutdown(graceful);
@@ -87,7 +92,7 @@ pub async fn serve(
 }
 
 async fn admit(
-    State(door): State<Door>,
+    State((door, patience)): State<(Door, Duration)>,
     ConnectInfo(under_way): ConnectInfo<UnderWay>,
     request: Request,
     next: Next,
@@ -100,5 +105,13 @@ async fn admit(
         return (StatusCode::UNAUTHORIZED, challenge, body).into_response();
     }
     let _busy = under_way.one();
-    next.run(request).await
+    // Here, so that no handler waits for a body that comes byte by byte, or never.
+    let (head, body) = request.into_parts();
+    let late = || format!("the request's body has not come within {} s", patience.as_secs());
+    let (status, error) = match timeout(patience, to_bytes(body, BODY_MAX)).await {
+        Ok(Ok(body)) => return next.run(Request::from_parts(head, body.into())).await,
+        Ok(Err(error)) => (StatusCode::BAD_REQUEST, format!("the request's body: {error}")),
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, late()),
+    };
+    (status, Json(json!({ "error": error, "code": Code::HTTP_REQUEST }))).into_response()
 }

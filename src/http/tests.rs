@@ -73,11 +73,22 @@ impl Drop for Port {
 }
 
 async fn open(access: &HttpAccess) -> Port {
+    open_with_idle(access, Duration::from_secs(30)).await
+}
+
+async fn open_with_idle(access: &HttpAccess, idle: Duration) -> Port {
     let door = Door::new(access).unwrap();
     let listener = BoundedListener::bind("127.0.0.1:0", door.clone()).await.unwrap();
+    let listener = listener.with_idle(idle);
     let at = listener.address().unwrap().to_string();
-    let router =
-        Router::new().route("/healthz", get(async || "ok\n")).route("/v1/x", get(async || "x"));
+    let long = async move || {
+        tokio::time::sleep(3 * idle).await;
+        "long"
+    };
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/v1/x", get(async || "x").post(async |body: String| body))
+        .route("/v1/long", get(long));
     let stop = CancellationToken::new();
     tokio::spawn(serve(listener, door.clone(), router, Duration::ZERO, stop.clone()));
     Port { at, door, stop }
@@ -223,4 +234,40 @@ async fn a_silent_peer_holds_up_nobody() {
     let args =
         [Path::new("--ca"), &ours.ca(), Path::new("--cert"), &cert, Path::new("--key"), &key];
     assert_eq!(client(&port.at, &args).await.unwrap(), 200);
+}
+
+/// Sends `head` at once and then a byte now and then; gives what is answered until the port closes.
+async fn drip(at: &str, head: &str) -> String {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut from, mut to) = stream.into_split();
+    let dripping = tokio::spawn(async move {
+        while to.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(WITHIN, from.read_to_end(&mut answer)).await;
+    dripping.abort();
+    // Closed with bytes unread, it may end with a reset.
+    assert!(closed.is_ok(), "never cut off: {head:?}");
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_that_comes_byte_by_byte_is_cut_off_and_holds_up_nobody() {
+    let port = open_with_idle(&tokens(&[]), Duration::from_millis(200)).await;
+    let head = "GET /v1/x HTTP/1.1\r\nhost: x\r\nslow: ";
+    let body = "POST /v1/x HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\n\
+                content-length: 100000\r\n\r\n";
+    let others = async {
+        for path in ["/v1/x", "/healthz", "/v1/x"] {
+            assert!(ask(&port.at, path, "a: b").await.starts_with("HTTP/1.1 200"));
+        }
+        let long = ask(&port.at, "/v1/long", "a: b").await;
+        assert!(long.starts_with("HTTP/1.1 200"), "our own time is not the client's: {long}");
+    };
+    let (head, body, ()) = tokio::join!(drip(&port.at, head), drip(&port.at, body), others);
+    assert!(!head.contains(" 200 "), "{head}");
+    assert!(body.starts_with("HTTP/1.1 408") && body.contains("PLM"), "{body}");
 }

@@ -1,10 +1,10 @@
 //! The promise on disk (I5): one small file beside the log, replaced whole.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use wal::Disk;
 
 use super::{Error, Refusal};
 use crate::cluster::Shipper;
@@ -22,17 +22,14 @@ struct Stored {
 /// Where a member's promise is kept.
 #[derive(Debug)]
 pub struct PromiseFile {
-    folder: PathBuf,
+    disk: Disk,
+    path: PathBuf,
 }
 
 impl PromiseFile {
     /// The promise kept in `folder`, the log's own: it is lost only together with the log.
     pub fn new(folder: &Path) -> PromiseFile {
-        PromiseFile { folder: folder.to_owned() }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.join(FILE)
+        PromiseFile { disk: Disk::system(), path: folder.join(FILE) }
     }
 
     /// The promise as last stored; `None` where none was made yet.
@@ -40,15 +37,12 @@ impl PromiseFile {
     /// # Errors
     /// [`Error::Promise`] if the file is damaged or cannot be read: never taken for "no promise".
     pub fn load(&self) -> Result<Option<Shipper>, Error> {
-        let text = match fs::read(self.path()) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Error::Promise { path: self.path(), source }),
+        let failed = |error| self.failed(io::Error::other(error));
+        let Some(text) = self.disk.read(&self.path).map_err(failed)? else {
+            return Ok(None);
         };
-        let damaged = |reason: String| Error::Promise {
-            path: self.path(),
-            source: io::Error::new(io::ErrorKind::InvalidData, reason),
-        };
+        let damaged =
+            |reason: String| self.failed(io::Error::new(io::ErrorKind::InvalidData, reason));
         let stored: Stored =
             serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         if stored.crc != checksum(stored.promised) {
@@ -63,29 +57,18 @@ impl PromiseFile {
     /// [`Error::Refused`] with [`Refusal::NoRoom`] on a full disk, the promise before unharmed;
     /// [`Error::Promise`]: whether it was made is not known. Neither may be answered as a promise.
     pub fn store(&self, promised: Shipper) -> Result<(), Error> {
-        let failed = |source| Error::Promise { path: self.path(), source };
-        match self.write_beside(promised) {
-            Err(error) if is_full(&error) => return Err(Error::Refused(Refusal::NoRoom)),
-            written => written.map_err(failed)?,
-        }
-        let replaced = fs::rename(self.temporary(), self.path());
-        replaced.and_then(|()| File::open(&self.folder)?.sync_all()).map_err(failed)
-    }
-
-    fn temporary(&self) -> PathBuf {
-        self.folder.join("promise.json.tmp")
-    }
-
-    fn write_beside(&self, promised: Shipper) -> io::Result<()> {
         let stored = Stored { promised, crc: checksum(promised) };
-        let mut file = File::create(self.temporary())?;
-        file.write_all(&serde_json::to_vec(&stored).map_err(io::Error::other)?)?;
-        file.sync_all()
+        let text = serde_json::to_vec(&stored);
+        let text = text.map_err(|error| self.failed(io::Error::other(error)))?;
+        match self.disk.replace(&self.path, &text) {
+            Err(wal::Error::Full { .. }) => Err(Error::Refused(Refusal::NoRoom)),
+            replaced => replaced.map_err(|error| self.failed(io::Error::other(error))),
+        }
     }
-}
 
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Promise { path: self.path.clone(), source }
+    }
 }
 
 fn checksum(promised: Shipper) -> u32 {
@@ -108,8 +91,8 @@ mod tests {
         let promised = Shipper { epoch: wal::Epoch::new(7).unwrap(), grant: GrantId(u64::MAX) };
         file.store(promised).unwrap();
         assert_eq!(PromiseFile::new(folder.path()).load().unwrap(), Some(promised));
-        let text = fs::read_to_string(file.path()).unwrap().replace('7', "6");
-        fs::write(file.path(), text).unwrap();
+        let text = std::fs::read_to_string(&file.path).unwrap().replace('7', "6");
+        std::fs::write(&file.path, text).unwrap();
         assert!(matches!(file.load(), Err(Error::Promise { .. })));
     }
 }

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use wal::{
-    Beginning, ClusterId, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, Removal,
-    SourceContext, Timestamp,
+    Beginning, ClusterId, Damage, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, Mended,
+    Removal, SourceContext, Timestamp,
 };
 
 use super::gate::{Admission, Gate};
@@ -76,6 +76,8 @@ pub(super) enum Request {
     Cut(Shipper, Option<LogPoint>, oneshot::Sender<Result<(), Refusal>>),
     Begin(Shipper, Box<Beginning>, oneshot::Sender<Result<(), Refusal>>),
     Remove(Lsn, oneshot::Sender<Result<Removal, wal::Error>>),
+    Damage(String, oneshot::Sender<Option<Damage>>),
+    Mend(Box<Mended>, oneshot::Sender<bool>),
 }
 
 /// The way to the log's thread; cheap to clone.
@@ -127,6 +129,22 @@ impl LogHandle {
     /// [`Error::Refused`] by a promise to somebody else.
     pub async fn cut(&self, shipper: Shipper, keep: Option<LogPoint>) -> Result<(), Error> {
         self.ask(|reply| Request::Cut(shipper, keep, reply)).await?.map_err(Error::Refused)
+    }
+
+    /// What is wanted to mend the segment of this file name; `None` where there is none (any more).
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn damage(&self, segment: String) -> Result<Option<Damage>, Error> {
+        self.ask(|reply| Request::Damage(segment, reply)).await
+    }
+
+    /// Puts a mended segment in place, durably; `false` where it was cut off meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn mend(&self, mended: Mended) -> Result<bool, Error> {
+        self.ask(|reply| Request::Mend(Box::new(mended), reply)).await
     }
 
     pub(super) async fn ask<T>(
@@ -278,6 +296,12 @@ impl LogService {
             }
             Request::Remove(keep, reply) => {
                 let _ = reply.send(self.remove_before(keep));
+            }
+            Request::Damage(segment, reply) => {
+                let _ = reply.send(self.log.damage(&segment)?);
+            }
+            Request::Mend(mended, reply) => {
+                let _ = reply.send(self.log.publish(*mended)?);
             }
         }
         Ok(())

@@ -31,6 +31,16 @@ pub enum Error {
         /// How long.
         seconds: u64,
     },
+    /// The other side sends, but so slowly that an adoption would never end.
+    #[error("member {member} gave only {bytes} bytes of its log in {seconds} s")]
+    Slow {
+        /// Which.
+        member: MemberName,
+        /// What arrived.
+        bytes: usize,
+        /// In which time of waiting for it.
+        seconds: u64,
+    },
     /// The member answered under another name than its address was given for.
     #[error("the member at {member}'s address calls itself {answered:?}")]
     WrongMember {
@@ -80,6 +90,14 @@ pub enum Error {
         /// What there is.
         first: wal::Lsn,
     },
+    /// The member has not the same records, or they cannot be written here.
+    #[error("a damaged segment could not be written anew with the records of member {member}")]
+    NotMended {
+        /// Who was asked.
+        member: MemberName,
+        /// Why not.
+        source: wal::Error,
+    },
     /// This member's log.
     #[error(transparent)]
     Log(#[from] log::Error),
@@ -94,8 +112,11 @@ impl Error {
         match self {
             Error::Fenced { .. } => ErrorClass::Fenced,
             Error::Log(error) => error.class(),
-            // Removed while it was being read: the next connection says what is missing.
-            Error::Read(wal::Error::Cut(_) | wal::Error::Gone { .. }) => ErrorClass::Retry,
+            // Removed while it was being read: the next connection says what is missing. Damage is
+            // mended meanwhile.
+            Error::Read(
+                wal::Error::Cut(_) | wal::Error::Gone { .. } | wal::Error::Damaged { .. },
+            ) => ErrorClass::Retry,
             Error::Read(_) => ErrorClass::Fatal,
             _ => ErrorClass::Reconnect,
         }
@@ -105,14 +126,14 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Wire { source, .. } => source.code(),
-            Error::Closed { .. } | Error::Silent { .. } => Code::MEMBER_SILENT,
+            Error::Closed { .. } | Error::Silent { .. } | Error::Slow { .. } => Code::MEMBER_SILENT,
             Error::WrongMember { .. } => Code::MEMBER_NAME,
             Error::BadMessage { .. } => Code::MEMBER_MESSAGE,
             Error::Fenced { .. } => Code::FENCED,
             Error::Incomplete { .. } => Code::CHOSEN_LOG_LOST,
             Error::Removed { .. } => Code::LOG_GONE,
             Error::Log(error) => error.code(),
-            Error::Read(error) => of_log(error),
+            Error::Read(error) | Error::NotMended { source: error, .. } => of_log(error),
         }
     }
 }

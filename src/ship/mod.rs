@@ -4,7 +4,8 @@
 //! the same frames, byte for byte, in every member's log; each member's reports; its promises.
 //!
 //! Shipper: [`fence`] collects promises, [`adopt`] chooses the log, [`fetch`] gets what is missing,
-//! [`sender`] keeps one member up to date. Member: [`serve`] answers one connection.
+//! [`sender`] keeps one member up to date. Member: [`serve`] answers one connection; [`mend`] writes a
+//! damaged segment anew.
 //!
 //! Invariants: an append names the record before it (I15); a report is sent only to the shipper it
 //! was made for (I5); the greatest (epoch, LSN) of a fence quorum is adopted, never the second best
@@ -16,6 +17,7 @@ pub mod adopt;
 mod error;
 pub mod fence;
 pub mod fetch;
+pub mod mend;
 pub mod message;
 pub mod sender;
 pub mod serve;

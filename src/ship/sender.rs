@@ -60,6 +60,13 @@ pub enum PeerEvent {
         /// `None`: in order.
         trouble: Option<String>,
     },
+    /// This agent's own log is damaged where the member needs it: tried again, once it is mended.
+    Damaged {
+        /// Who.
+        member: MemberName,
+        /// Where.
+        trouble: String,
+    },
     /// This agent's own log cannot be read: the reign is over.
     Broken(Error),
 }
@@ -109,6 +116,9 @@ pub async fn keep(member: MemberAddress, context: SenderContext, stop: Cancellat
         tracing::debug!(peer = %member, error = %causes(&error), "sender paused");
         let event = match error {
             Error::Fenced { promised, .. } => PeerEvent::Fenced { member, promised },
+            error @ Error::Read(wal::Error::Damaged { .. }) => {
+                PeerEvent::Damaged { member, trouble: causes(&error) }
+            }
             error @ (Error::Read(_) | Error::Log(_)) if error.class() == ErrorClass::Fatal => {
                 PeerEvent::Broken(error)
             }

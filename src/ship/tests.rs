@@ -122,7 +122,9 @@ impl Shipping {
                     PeerEvent::Reported { reported, .. } if reported.flushed >= Lsn::new(lsn) => {
                         return;
                     }
-                    PeerEvent::Fenced { .. } | PeerEvent::Broken(_) => panic!("ended"),
+                    PeerEvent::Fenced { .. } | PeerEvent::Damaged { .. } | PeerEvent::Broken(_) => {
+                        panic!("ended")
+                    }
                     _ => {}
                 }
             }

@@ -114,7 +114,10 @@ impl Stamper {
                 self.seal(&mut frames)?;
             }
             match &body {
-                Body::Transaction(transaction) => self.end = Some(transaction.end.clone()),
+                // The pieces of a large one acknowledge nothing: its end does (I14).
+                Body::Transaction(transaction) | Body::ChunkEnd(transaction) => {
+                    self.end = Some(transaction.end.clone());
+                }
                 // With it the older tail is committed (I2): COMMITs that waited through the change of
                 // shippers, up to where the log ends in this binlog, are acknowledged with it.
                 Body::EpochStart(start) => self.end = Some(start.position.clone()),

@@ -246,7 +246,7 @@ impl Connection {
 }
 
 /// A request to use another plugin: its name, then its challenge, which may end with a NUL.
-fn switch(rest: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
+pub(crate) fn switch(rest: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
     let broken = |_| Error::Protocol { what: "the request for another authentication plugin" };
     let mut reader = Reader::new(rest, "plugin");
     let plugin = reader.until_nul().map_err(broken)?.to_vec();
@@ -260,7 +260,7 @@ fn switch(rest: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
 }
 
 /// The server's first packet.
-struct Greeting {
+pub(crate) struct Greeting {
     version: String,
     capabilities: CapabilityFlags,
     plugin: Vec<u8>,
@@ -270,7 +270,7 @@ struct Greeting {
 const NONCE: usize = 20;
 
 impl Greeting {
-    fn decode(packet: &[u8]) -> Result<Greeting, Error> {
+    pub fn decode(packet: &[u8]) -> Result<Greeting, Error> {
         let broken = |_| Error::Protocol { what: "the server's greeting" };
         Self::read(packet).map_err(broken)
     }

@@ -12,11 +12,11 @@
 
 mod ack;
 mod error;
-mod login;
+pub(crate) mod login;
 mod options;
-mod packets;
+pub(crate) mod packets;
 mod session;
-mod stream;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -189,21 +189,25 @@ impl Tail {
         if let Some(error) = refused(packet, DURING) {
             return Err(error);
         }
-        let raw = match packet.split_first() {
-            Some((0, raw)) => raw,
-            Some((0xfe, rest)) if rest.len() < 8 => return Err(Error::DumpEnded),
-            _ => {
-                return Err(Error::Protocol { what: "a packet of the dump" });
-            }
-        };
-        if !self.options.semi_sync {
-            return Ok(self.assembler.push(raw, false)?);
+        let (raw, wants_ack) = dumped(packet, self.options.semi_sync)?;
+        Ok(self.assembler.push(raw, wants_ack)?)
+    }
+}
+
+/// The event in a packet of the dump, and whether the server waits for an ACK of its end.
+pub(crate) fn dumped(packet: &[u8], semi_sync: bool) -> Result<(&[u8], bool), Error> {
+    let raw = match packet.split_first() {
+        Some((0, raw)) => raw,
+        Some((0xfe, rest)) if rest.len() < 8 => return Err(Error::DumpEnded),
+        _ => return Err(Error::Protocol { what: "a packet of the dump" }),
+    };
+    if !semi_sync {
+        return Ok((raw, false));
+    }
+    match raw {
+        [SEMI_SYNC_MARK, flags, raw @ ..] if flags & !WANTS_ACK == 0 => {
+            Ok((raw, flags & WANTS_ACK != 0))
         }
-        match raw {
-            [SEMI_SYNC_MARK, flags, raw @ ..] if flags & !WANTS_ACK == 0 => {
-                Ok(self.assembler.push(raw, flags & WANTS_ACK != 0)?)
-            }
-            _ => Err(Error::SemiSyncOff),
-        }
+        _ => Err(Error::SemiSyncOff),
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct ClientCore {
 #[derive(Debug, Clone, Default)]
 struct Known {
     life: Option<Life>,
+    /// It has answered a request in this life: what is known of it depends on that.
+    heard: bool,
     /// The server stands at or above this: the greatest value ever seen from it.
     reached: Option<Timestamp>,
 }
@@ -87,7 +89,8 @@ impl ClientCore {
         self.servers.len().div_ceil(2)
     }
 
-    /// A server says who it is. Must be asked before its answers are.
+    /// A server says who it is. Must be asked before its answers are. One that has answered nothing yet
+    /// may still be another: as for a client that has just begun.
     pub fn meet(&mut self, server: usize, life: Life) -> Result<(), NotCounted> {
         let others = self.servers.iter().enumerate().filter(|(index, _)| *index != server);
         let mut ids = others.filter_map(|(_, known)| known.life).map(|(id, _)| id);
@@ -95,12 +98,19 @@ impl ClientCore {
             return Err(NotCounted::SameServer(life.0));
         }
         match self.servers[server].life {
-            Some(before) if before != life => Err(NotCounted::Changed),
+            Some(before) if before != life && self.servers[server].heard => {
+                Err(NotCounted::Changed)
+            }
             _ => {
                 self.servers[server].life = Some(life);
                 Ok(())
             }
         }
+    }
+
+    /// An answer of the server has arrived, and will be told to its session.
+    pub fn heard(&mut self, server: usize) {
+        self.servers[server].heard = true;
     }
 
     /// Begins a session; no server is within reach until [`ClientCore::reachable`] says so.
@@ -293,6 +303,10 @@ mod tests {
         assert_eq!(core.meet(1, (1, [1; 16])), Err(NotCounted::SameServer(1)));
         assert_eq!(core.meet(1, (2, [2; 16])), Ok(()));
         assert_eq!(core.meet(0, (1, [1; 16])), Ok(()));
+        // Nothing that it said is known yet: the right state may still come back.
+        assert_eq!(core.meet(0, (1, [3; 16])), Ok(()));
+        assert_eq!(core.meet(0, (1, [1; 16])), Ok(()));
+        core.heard(0);
         assert_eq!(core.meet(0, (1, [9; 16])), Err(NotCounted::Changed));
         assert_eq!(core.meet(0, (7, [1; 16])), Err(NotCounted::Changed));
     }

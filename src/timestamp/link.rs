@@ -199,6 +199,8 @@ impl Link {
                     return Err(protocol());
                 }
                 self.status.note(None);
+                // Before its session knows, and before this link can meet another life of the server.
+                self.core.lock().unwrap_or_else(PoisonError::into_inner).heard(self.index);
                 request.tell(Some(last));
             }
             Err(refusal) => self.status.note(Some(refusal.into())),

@@ -14,7 +14,7 @@ pub(super) const BYTES_MAX: usize = 64;
 
 /// A client asks for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tick {
+pub(crate) struct Tick {
     /// Chosen by the client, comes back with the answer.
     pub request: u64,
     pub above: Option<Timestamp>,
@@ -49,7 +49,7 @@ impl Refusal {
 
 /// A server's answer to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub request: u64,
     /// Last value of the run.
     pub result: Result<Timestamp, Refusal>,
@@ -62,7 +62,7 @@ pub(super) fn encode_welcome((id, instance): Life) -> [u8; 17] {
     bytes
 }
 
-pub(super) fn decode_welcome(kind: u8, body: &[u8]) -> Option<Life> {
+pub(crate) fn decode_welcome(kind: u8, body: &[u8]) -> Option<Life> {
     let (id, instance) = body.split_first()?;
     (kind == WELCOME).then_some((*id, instance.try_into().ok()?))
 }

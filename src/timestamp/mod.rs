@@ -18,7 +18,7 @@ mod client;
 mod client_core;
 mod error;
 mod link;
-mod message;
+pub(crate) mod message;
 mod run;
 mod server;
 mod server_core;

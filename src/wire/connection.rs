@@ -8,8 +8,9 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::handshake::{self, Met};
 use super::identity::Keys;
@@ -30,8 +31,12 @@ type Writer = Box<dyn AsyncWrite + Send + Sync + Unpin>;
 /// A peer that has proven the cluster's secret.
 pub struct Connection {
     peer: Peer,
-    reader: Reader,
-    writer: Writer,
+    stream: Stream,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl std::fmt::Debug for Connection {
@@ -50,13 +55,43 @@ impl Connection {
     /// the end as soon as the sender is.
     pub fn split(self) -> (Sender, Receiver) {
         let address = self.peer.address.to_string();
-        (Sender::new(self.writer, address.clone()), Receiver::new(self.reader, address))
+        let (reader, writer): (Reader, Writer) = match self.stream {
+            Stream::Plain(stream) => {
+                let (reader, writer) = stream.into_split();
+                (Box::new(reader), Box::new(writer))
+            }
+            Stream::Tls(stream) => {
+                let (reader, writer) = tokio::io::split(stream);
+                (Box::new(reader), Box::new(writer))
+            }
+        };
+        (Sender::new(writer, address.clone()), Receiver::new(reader, address))
     }
 
-    fn new(met: Met, address: SocketAddr, reader: Reader, writer: Writer) -> Connection {
+    /// Has what arrives wake `runtime`'s thread and no other. Gives the runtime to serve it on: with
+    /// TLS that is the present one, for a session cannot be taken out of the stream that it began
+    /// with, nor should a thread that waits for a disk decrypt what comes in bulk.
+    ///
+    /// # Errors
+    /// [`Error::Lost`].
+    pub fn hand_to(self, runtime: &Handle) -> Result<(Connection, Handle), Error> {
+        let Connection { peer, stream } = self;
+        match stream {
+            Stream::Plain(stream) => {
+                let address = peer.address.to_string();
+                let _there = runtime.enter();
+                let moved = stream.into_std().and_then(TcpStream::from_std);
+                let moved = moved.map_err(|source| Error::Lost { peer: address, source })?;
+                Ok((Connection { peer, stream: Stream::Plain(moved) }, runtime.clone()))
+            }
+            tls @ Stream::Tls(_) => Ok((Connection { peer, stream: tls }, Handle::current())),
+        }
+    }
+
+    fn new(met: Met, address: SocketAddr, stream: Stream) -> Connection {
         let (hello, version) = met;
         let peer = Peer { role: hello.role, name: hello.name, version, address };
-        Connection { peer, reader, writer }
+        Connection { peer, stream }
     }
 }
 
@@ -104,8 +139,7 @@ async fn connect_with(
     let remote = stream.peer_addr().map_err(failed)?;
     let Some(tls) = &keys.tls else {
         let met = handshake::connect(&mut stream, me, secret, wanted, address, Vec::new()).await?;
-        let (reader, writer) = stream.into_split();
-        return Ok(Connection::new(met, remote, Box::new(reader), Box::new(writer)));
+        return Ok(Connection::new(met, remote, Stream::Plain(stream)));
     };
     let refused = |source| Error::TlsHandshake { peer: address.to_owned(), source };
     let connector = TlsConnector::from(tls.client.clone());
@@ -114,8 +148,7 @@ async fn connect_with(
     let binding = stream.get_ref().1.export_keying_material(vec![0; 32], BINDING_LABEL, None);
     let binding = binding.map_err(Error::TlsSetup)?;
     let met = handshake::connect(&mut stream, me, secret, wanted, address, binding).await?;
-    let (reader, writer) = tokio::io::split(stream);
-    Ok(Connection::new(met, remote, Box::new(reader), Box::new(writer)))
+    Ok(Connection::new(met, remote, Stream::Tls(Box::new(stream.into()))))
 }
 
 /// A port that peers connect to.
@@ -221,27 +254,22 @@ impl Incoming {
 }
 
 async fn accept_now(
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
     me: &Identity,
 ) -> Result<Connection, Error> {
     let peer = address.to_string();
     let lost = |source| Error::Lost { peer: peer.clone(), source };
-    // The connection belongs to the runtime that serves it, whichever accepted it: what arrives wakes
-    // the thread that uses it, and no other.
-    let mut stream = stream.into_std().and_then(TcpStream::from_std).map_err(lost)?;
     stream.set_nodelay(true).map_err(lost)?;
     let keys = me.keys();
     let Some(tls) = &keys.tls else {
         let met = handshake::accept(&mut stream, me, &keys.secrets, &peer, Vec::new()).await?;
-        let (reader, writer) = stream.into_split();
-        return Ok(Connection::new(met, address, Box::new(reader), Box::new(writer)));
+        return Ok(Connection::new(met, address, Stream::Plain(stream)));
     };
     let refused = |source| Error::TlsHandshake { peer: peer.clone(), source };
     let mut stream = TlsAcceptor::from(tls.server.clone()).accept(stream).await.map_err(refused)?;
     let binding = stream.get_ref().1.export_keying_material(vec![0; 32], BINDING_LABEL, None);
     let binding = binding.map_err(Error::TlsSetup)?;
     let met = handshake::accept(&mut stream, me, &keys.secrets, &peer, binding).await?;
-    let (reader, writer) = tokio::io::split(stream);
-    Ok(Connection::new(met, address, Box::new(reader), Box::new(writer)))
+    Ok(Connection::new(met, address, Stream::Tls(Box::new(stream.into()))))
 }

@@ -41,7 +41,7 @@ impl fmt::Display for Versions {
 
 /// Who speaks, for which cluster, with which nonce.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Hello {
+pub(crate) struct Hello {
     pub versions: Versions,
     pub role: PeerRole,
     pub nonce: [u8; NONCE_LEN],

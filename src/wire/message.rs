@@ -147,7 +147,7 @@ impl std::fmt::Debug for Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(reader: Box<dyn AsyncRead + Send + Sync + Unpin>, peer: String) -> Receiver {
+    pub(crate) fn new(reader: Box<dyn AsyncRead + Send + Sync + Unpin>, peer: String) -> Receiver {
         Receiver { reader, peer, limit: MESSAGE_BYTES_DEFAULT, buffer: BytesMut::new() }
     }
 

@@ -16,7 +16,7 @@
 mod connection;
 mod error;
 mod handshake;
-mod hello;
+pub(crate) mod hello;
 mod identity;
 mod message;
 mod tls;

@@ -325,6 +325,34 @@ async fn tls_of_one_authority_meets_and_talks() {
     assert_eq!(message.unwrap().unwrap().body.len(), 3_000_009);
 }
 
+/// A runtime of one thread, which ends with the sender.
+fn other_thread() -> (tokio::runtime::Handle, tokio::sync::oneshot::Sender<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    let (end, ended) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || drop(runtime.block_on(ended)));
+    (handle, end)
+}
+
+#[tokio::test]
+async fn a_connection_goes_over_to_another_thread_unless_it_has_tls() {
+    let (there, _end) = other_thread();
+    let here = tokio::runtime::Handle::current();
+    let tls = || with_tls(PeerRole::Coordinator, "ca", "member");
+    for (connector, accepter, expected) in
+        [(member(), coordinator(), there.id()), (tls(), tls(), here.id())]
+    {
+        let (connector, accepter) = meet(connector, accepter, PeerRole::Coordinator).await;
+        let (accepter, runtime) = accepter.unwrap().hand_to(&there).unwrap();
+        assert_eq!(runtime.id(), expected);
+        let (mut to, _from) = connector.unwrap().split();
+        let (_back, mut other) = accepter.split();
+        let reading = runtime.spawn(async move { other.next().await.unwrap().unwrap() });
+        to.send(40, &[b"over"]).await.unwrap();
+        assert_eq!(&reading.await.unwrap().body[..], b"over");
+    }
+}
+
 #[tokio::test]
 async fn tls_of_another_authority_is_refused_by_either_side() {
     let good = || with_tls(PeerRole::Coordinator, "ca", "member");

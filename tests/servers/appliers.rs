@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::support::{
-    Context, Family, Playground, Result, compare, ensure, http, on_both_families, sql, wait,
+    Context, Family, Playground, Result, Signal, compare, ensure, http, on_both_families, sql, wait,
 };
 
 on_both_families!(
     a_conflict_stops_one_replica_with_its_reason,
-    a_statement_event_stops_the_replicas
+    a_statement_event_stops_the_replicas,
+    an_idle_replica_notices_that_its_server_is_gone
 );
 
 const SOON: Duration = Duration::from_secs(30);
@@ -55,5 +56,28 @@ async fn a_statement_event_stops_the_replicas(family: Family) -> Result<()> {
     .await?;
     let seen = sql::number(&replica, "SELECT COUNT(*) FROM d.t").await?;
     ensure!(seen == 0, "a statement was applied");
+    play.end().await
+}
+
+/// Nothing is written meanwhile: no transaction finds out that the server is away.
+async fn an_idle_replica_notices_that_its_server_is_gone(family: Family) -> Result<()> {
+    let play = Playground::start_with(family, &["--replicas", "1"]).await?;
+    let replica = play.replicas()?.remove(0);
+    compare::caught_up(&play).await?;
+    play.signal(&replica.name, Signal::Kill).await?;
+    wait::until("its agent says that the server is gone", SOON, async || {
+        let status = http::json(&replica.agent.http, "/v1/status").await?;
+        ensure!(status["serving"] == false, "{status}");
+        ensure!(status["alarms"]["applier"]["code"].is_string(), "without a reason: {status}");
+        Ok(())
+    })
+    .await?;
+    play.restart(&replica.name).await?;
+    wait::until("it serves again", SOON, async || {
+        let status = http::json(&replica.agent.http, "/v1/status").await?;
+        ensure!(status["serving"] == true && status["alarms"]["applier"].is_null(), "{status}");
+        Ok(())
+    })
+    .await?;
     play.end().await
 }

@@ -16,6 +16,8 @@ on_both_families!(
     a_mended_setting_survives_a_restart,
     what_tables_and_accounts_bring_is_told,
     the_least_privileges_are_enough_for_a_source,
+    rights_through_roles_are_followed,
+    a_source_that_ships_is_not_made_a_replica,
     a_changed_setting_is_unprotected_until_mended,
     a_foreign_acker_is_unprotected_until_it_is_gone,
     a_commit_that_a_kill_let_go_is_told_of,
@@ -32,6 +34,16 @@ fn config(play: &Playground, server: &str) -> PathBuf {
 
 /// Exit code, standard output.
 async fn run(play: &Playground, servers: &[&str], arguments: &[&str]) -> Result<(i32, String)> {
+    let (code, out, _) = ran(play, servers, arguments).await?;
+    Ok((code, out))
+}
+
+/// Exit code, standard output, standard error.
+async fn ran(
+    play: &Playground,
+    servers: &[&str],
+    arguments: &[&str],
+) -> Result<(i32, String, String)> {
     let mut command = tokio::process::Command::new(PLIMSOLL);
     command.arg("doctor").args(arguments);
     for server in servers {
@@ -41,7 +53,8 @@ async fn run(play: &Playground, servers: &[&str], arguments: &[&str]) -> Result<
     let said = String::from_utf8_lossy(&done.stderr);
     let code = done.status.code().context("plimsoll doctor was killed")?;
     ensure!(code != 2, "usage: {said}");
-    Ok((code, String::from_utf8(done.stdout).context(said.into_owned())?))
+    let said = said.into_owned();
+    Ok((code, String::from_utf8(done.stdout).context(said.clone())?, said))
 }
 
 /// Every finding that is not good at one server: topic, verdict, and the sentence with its mend.
@@ -222,6 +235,76 @@ async fn the_least_privileges_are_enough_for_a_source(family: Family) -> Result<
     protected(&source, SOON).await?;
     sql::run(&source, &["CREATE DATABASE p"]).await?;
     compare::all_equal(&play).await?;
+    play.end().await
+}
+
+/// `read_only` would hang behind COMMITs that wait, and refuse those to come.
+async fn a_source_that_ships_is_not_made_a_replica(family: Family) -> Result<()> {
+    let play = Playground::start_with(family, &["--replicas", "1"]).await?;
+    let source = play.source()?;
+    protected(&source, SOON).await?;
+    let fix = ["--role", "replica", "--fix", "--yes"];
+    let (code, _, text) = ran(&play, &["s1"], &fix).await?;
+    ensure!(code != 0 && text.contains("an agent ships the binlog of s1 now"), "{code}: {text}");
+    let read_only = sql::number(&source, "SELECT @@global.read_only").await?;
+    ensure!(read_only == 0, "it was closed all the same");
+    sql::run(&source, &["CREATE DATABASE still_open"]).await?;
+    compare::all_equal(&play).await?;
+    play.end().await
+}
+
+/// A role that has a role has what doctor says is missing; an agent that has only that role ships.
+async fn rights_through_roles_are_followed(family: Family) -> Result<()> {
+    let play = Playground::start_with(family, &["--replicas", "1"]).await?;
+    let (source, replica) = (play.source()?, play.server("s2")?);
+    play.signal("s1-agent", Signal::Kill).await?;
+    let default = match family {
+        Family::Mariadb => "SET DEFAULT ROLE crew FOR 'plimsoll'@'%'",
+        Family::Mysql => "SET DEFAULT ROLE crew TO 'plimsoll'@'%'",
+    };
+    let roles = [
+        "SET sql_log_bin=0",
+        "REVOKE ALL PRIVILEGES, GRANT OPTION FROM 'plimsoll'@'%'",
+        "CREATE ROLE mate",
+        "CREATE ROLE crew",
+        "GRANT SELECT ON *.* TO mate",
+        "GRANT mate TO crew",
+        "GRANT crew TO 'plimsoll'@'%'",
+        default,
+    ];
+    sql::run(&source, &roles).await?;
+    let (code, text) = run(&play, &["s1"], &["--json", "--role", "source"]).await?;
+    ensure!(code == 1, "{text}");
+    let report: Value = serde_json::from_str(&text)?;
+    let findings = report["servers"][0]["findings"].as_array().context("no findings")?;
+    let lacks = findings.iter().find(|finding| finding["topic"] == "privileges");
+    let mend =
+        lacks.and_then(|finding| finding["mend"]["by_hand"].as_str()).context(text.clone())?;
+    ensure!(!mend.contains("SELECT ON *.*"), "it has that through its role's role: {mend}");
+    let statements = mend.strip_prefix("as an administrator: ").context("no statements")?;
+    let statements = statements.replace("'plimsoll'@'%'", "mate");
+    sql::run(&source, &statements.split("; ").collect::<Vec<_>>()).await?;
+    let (code, text) = run(&play, &["s1"], &["--role", "source"]).await?;
+    ensure!(code == 0 && !text.contains("which a source's agent does not need"), "{text}");
+    play.restart("s1-agent").await?;
+    protected(&source, SOON).await?;
+
+    let powers = match family {
+        Family::Mariadb => "GRANT READ_ONLY ADMIN ON *.* TO bosun",
+        Family::Mysql => "GRANT CONNECTION_ADMIN ON *.* TO bosun",
+    };
+    let writers = [
+        "SET sql_log_bin=0",
+        "CREATE ROLE bosun",
+        powers,
+        "CREATE ROLE deputies",
+        "GRANT bosun TO deputies",
+        "CREATE USER 'deputy'@'%'",
+        "GRANT deputies TO 'deputy'@'%'",
+    ];
+    sql::run(&replica, &writers).await?;
+    let (_, text) = run(&play, &["s2"], &["--role", "replica"]).await?;
+    ensure!(text.contains("'deputy'@'%'"), "{text}");
     play.end().await
 }
 

@@ -14,6 +14,7 @@ on_both_families!(
     one_of_three_may_be_lost,
     a_witness_counts,
     a_commit_waits_for_its_timestamp,
+    a_timestamp_server_without_its_past_is_not_believed,
     an_idle_source_shows_that_its_quorum_holds,
 );
 
@@ -228,6 +229,51 @@ async fn a_commit_waits_for_its_timestamp(family: Family) -> Result<()> {
         Ok(())
     })
     .await?;
+    compare::all_equal(&play).await?;
+    play.end().await
+}
+
+/// Its folder is gone, and a new one is taken for a first start: neither an agent that knew it nor one
+/// that was restarted meanwhile uses its times, and both go on by themselves when the state is back.
+async fn a_timestamp_server_without_its_past_is_not_believed(family: Family) -> Result<()> {
+    let play = Playground::start_with(family, &["--replicas", "1"]).await?;
+    let source = play.source()?;
+    sql::run(&source, TABLE).await?;
+    let (state, aside) = (play.dir().join("timestamp-1"), play.dir().join("timestamp-1.aside"));
+    for (row, restarted) in [(1, false), (2, true)] {
+        play.signal("timestamp-1", Signal::Kill).await?;
+        std::fs::rename(&state, &aside).context("take the state away")?;
+        play.restart("timestamp-1").await?;
+        if restarted {
+            play.signal("s1-agent", Signal::Kill).await?;
+            play.restart("s1-agent").await?;
+        }
+        let mut commit = tokio::spawn({
+            let source = source.clone();
+            async move { insert(&source, row).await }
+        });
+        wait::until("the agent says that COMMITs wait", SOON, async || {
+            let status = http::json(&source.agent.http, "/v1/status").await?;
+            let alarms = status["alarms"].to_string();
+            ensure!(alarms.contains("COMMITs wait") && alarms.contains("PLM6"), "{status}");
+            Ok(())
+        })
+        .await?;
+        let early = tokio::time::timeout(LONG, &mut commit).await;
+        ensure!(early.is_err(), "COMMIT returned with a time out of the blue: {early:?}");
+        play.signal("timestamp-1", Signal::Kill).await?;
+        std::fs::remove_dir_all(&state)?;
+        std::fs::rename(&aside, &state).context("put the state back")?;
+        play.restart("timestamp-1").await?;
+        let returned = tokio::time::timeout(SOON, commit).await;
+        returned.context("COMMIT does not return although the state is back")???;
+        wait::until("the alarms are over", SOON, async || {
+            let status = http::json(&source.agent.http, "/v1/status").await?;
+            ensure!(status["alarms"] == serde_json::json!({}), "{status}");
+            Ok(())
+        })
+        .await?;
+    }
     compare::all_equal(&play).await?;
     play.end().await
 }

@@ -90,9 +90,23 @@ impl Playground {
 
     /// With more arguments. Returns when the cluster is usable.
     pub async fn start_with(family: Family, arguments: &[&str]) -> Result<Playground> {
+        Playground::start_by(Command::new(PLIMSOLL), family, arguments).await
+    }
+
+    /// In a mount namespace of its own: what is mounted there goes with it. Needs root.
+    pub async fn start_in_own_mounts(family: Family) -> Result<Playground> {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", PLIMSOLL]);
+        Playground::start_by(command, family, &[]).await
+    }
+
+    async fn start_by(
+        mut command: Command,
+        family: Family,
+        arguments: &[&str],
+    ) -> Result<Playground> {
         let home = tempfile::tempdir().context("make a folder")?;
         let words = File::create(home.path().join("playground.log"))?;
-        let mut command = Command::new(PLIMSOLL);
         command.args(["playground", "--server", &family.to_string()]).args(arguments);
         command.arg("--dir").arg(home.path().join("play"));
         command.arg("--ready-file").arg(home.path().join("ready.json"));

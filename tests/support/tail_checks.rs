@@ -133,12 +133,20 @@ impl Target {
     }
 }
 
-/// The next transaction, whatever stands before it.
+/// The next transaction, whatever stands before it; put together, if it comes in pieces.
 async fn transaction(tail: &mut Tail) -> Res<(Transaction, bool)> {
+    let mut pieces = Vec::new();
     loop {
         let next = tokio::time::timeout(Duration::from_secs(20), tail.next()).await;
-        if let Tailed::Transaction(transaction, wants_ack) = next?? {
-            return Ok((transaction, wants_ack));
+        match next?? {
+            Tailed::Piece(events) => pieces.extend_from_slice(&events),
+            Tailed::Pieced(mut transaction, wants_ack) => {
+                pieces.extend_from_slice(&transaction.events);
+                transaction.events = pieces.into();
+                return Ok((transaction, wants_ack));
+            }
+            Tailed::Transaction(transaction, wants_ack) => return Ok((transaction, wants_ack)),
+            Tailed::FormatDescription { .. } | Tailed::Heartbeat { .. } | Tailed::Rotated(_) => {}
         }
     }
 }

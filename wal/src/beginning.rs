@@ -1,7 +1,6 @@
 //! Where a log begins whose first records are not there: they were removed, or never fetched. What
 //! the records behind it rest on, in one file. `FORMAT.md`, "Beginning".
 
-use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use bytes::Bytes;
 use crate::codec::{Bad, Input, Sink};
 use crate::link::Link;
 use crate::{ClusterId, Epoch, Error, Fault, LogPoint, LogReader, Lsn, SourceContext, Timestamp};
-use crate::{disk, view::Segment};
+use crate::{Disk, view::Segment};
 
 const NAME: &str = "beginning";
 const MAGIC: &[u8; 8] = b"PLIMBEG\n";
@@ -135,28 +134,22 @@ impl Beginning {
     }
 
     /// Durable on return, over the one before.
-    pub(crate) fn store(&self, dir: &Path) -> Result<(), Error> {
-        let path = dir.join(NAME);
-        let bytes = self.encode();
-        let fill = |file: &fs::File, path: &Path| disk::write_at(file, path, &bytes, 0);
-        let (_, temporary) = disk::prepare(&path, fill)?;
-        disk::publish(&temporary, &path)
+    pub(crate) fn store(&self, disk: &Disk, dir: &Path) -> Result<(), Error> {
+        disk.replace(&dir.join(NAME), &self.encode())
     }
 
     /// The one of the log at `dir`; `None` where that begins with record 1.
-    pub(crate) fn load(dir: &Path, cluster: ClusterId) -> Result<Option<Beginning>, Error> {
+    pub(crate) fn load(
+        disk: &Disk,
+        dir: &Path,
+        cluster: ClusterId,
+    ) -> Result<Option<Beginning>, Error> {
         let path = dir.join(NAME);
-        let failed = |source| Error::io("read", &path, source);
-        let length = match fs::metadata(&path) {
-            Ok(file) => file.len(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        if length > MAX_BYTES {
-            let fault = Fault::Bounds { what: "beginning", found: length };
-            return Err(Error::damaged(&path, 0, fault));
+        let length = disk.look(&path)?.map(|(_, length)| length);
+        if let Some(found) = length.filter(|&length| length > MAX_BYTES) {
+            return Err(Error::damaged(&path, 0, Fault::Bounds { what: "beginning", found }));
         }
-        Beginning::decode(&fs::read(&path).map_err(failed)?, cluster).map(Some)
+        disk.read(&path)?.map(|bytes| Beginning::decode(&bytes, cluster)).transpose()
     }
 
     /// Does a log whose segments begin with `first` begin here? A removal that broke off leaves

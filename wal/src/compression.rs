@@ -111,6 +111,10 @@ impl Codec {
             Codec::Zstd => {
                 raw.clear();
                 raw.reserve(length);
+                // The library would take several frames, one after another: two bodies for one.
+                if zstd::zstd_safe::find_frame_compressed_size(body) != Ok(body.len()) {
+                    return Err(fault());
+                }
                 // Writes into what was reserved, and no further.
                 let decompressor = zstd::bulk::Decompressor::new();
                 decompressor.and_then(|mut zstd| zstd.decompress_to_buffer(body, raw)).ok()

@@ -52,6 +52,12 @@ impl SourceContext {
         }
     }
 
+    /// Does it name only records in front of `base`?
+    pub(crate) fn is_before(&self, base: Lsn) -> bool {
+        let transaction = self.last_transaction.as_ref().map(|(lsn, _)| *lsn);
+        self.epoch_start < base && self.format_lsn < base && transaction < Some(base)
+    }
+
     pub(crate) fn decode(mut input: Input<'_>) -> Result<SourceContext, Bad> {
         const WHAT: Bad = "source context";
         let context = SourceContext {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::link::{Link, Takes};
 use crate::segment::Source;
 use crate::view::{Segment, Shared};
-use crate::{Error, Fault, Frame, FrameHeader, LogPoint, Lsn, disk, index};
+use crate::{Error, Fault, Frame, FrameHeader, LogPoint, Lsn, index};
 
 /// Reads frames in order. Cheap to keep; holds at most one open segment.
 pub struct Cursor {
@@ -124,12 +124,7 @@ impl Cursor {
     /// Opens the segment that holds the next record, at the frame that contains it.
     fn seek(&self) -> Result<Open, Error> {
         let (segment, hint) = self.locate()?;
-        let file = disk::open(&segment.path)?;
-        let source = if segment.sealed {
-            Source::sealed(&file, &segment.path, segment.end)?
-        } else {
-            Source::growing(file, &segment.path)
-        };
+        let source = Source::open(&self.shared.disk, &segment)?;
         let header = &segment.header;
         let mut open = Open {
             base: header.base,

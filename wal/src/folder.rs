@@ -1,19 +1,19 @@
 //! What lies in a log folder beside the segments: whose log it is, the lock of its writer, and how
 //! far it is known to be flushed. `FORMAT.md`, "Folder".
 
-use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::codec::{Input, Sink};
-use crate::{ClusterId, Error, Fault, Incarnation, Lsn, disk};
+use crate::disk::{self, Disk, File, Lock};
+use crate::{ClusterId, Error, Fault, Incarnation, Lsn};
 
 const IDENTITY: &str = "identity";
 const LOCK: &str = "lock";
-const FLUSHED: &str = "flushed";
+pub(crate) const FLUSHED: &str = "flushed";
 const SEGMENT: &str = "seg";
 
 const IDENTITY_MAGIC: &[u8; 8] = b"PLIMLOG\n";
-const FLUSHED_MAGIC: &[u8; 8] = b"PLIMFLU\n";
+pub(crate) const FLUSHED_MAGIC: &[u8; 8] = b"PLIMFLU\n";
 
 /// Whose log a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,34 +23,29 @@ pub(crate) struct Identity {
 }
 
 /// Makes `dir` with its identity, whole or not at all.
-pub(crate) fn create(dir: &Path, identity: Identity) -> Result<(), Error> {
-    let occupied = match fs::read_dir(dir) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(_) => dir.exists(),
+pub(crate) fn create(disk: &Disk, dir: &Path, identity: Identity) -> Result<(), Error> {
+    let occupied = match disk.list(dir) {
+        Ok(entries) => !entries.is_empty(),
+        Err(_) => disk.look(dir)?.is_some(),
     };
     if occupied {
         return Err(Error::Exists(dir.to_owned()));
     }
-    let parent = disk::parent(dir);
-    fs::create_dir_all(parent).map_err(|source| Error::io("create", parent, source))?;
-    let mut temporary = dir.as_os_str().to_owned();
-    temporary.push(".");
-    temporary.push(disk::TEMPORARY);
-    let temporary = PathBuf::from(temporary);
-    if temporary.exists() {
-        let removed = fs::remove_dir_all(&temporary);
-        removed.map_err(|source| Error::io("remove", &temporary, source))?;
+    disk.create_folders(disk::parent(dir))?;
+    let temporary = disk::temporary(dir);
+    if disk.look(&temporary)?.is_some() {
+        disk.remove_folder(&temporary)?;
     }
-    fs::create_dir(&temporary).map_err(|source| Error::io("create", &temporary, source))?;
-    let made = fill(&temporary, identity).and_then(|()| disk::publish(&temporary, dir));
+    disk.create_folder(&temporary)?;
+    let made = fill(disk, &temporary, identity).and_then(|()| disk.rename(&temporary, dir));
     if made.is_err() {
         // Best effort: the next `create` removes it too.
-        let _ = fs::remove_dir_all(&temporary);
+        let _ = disk.remove_folder(&temporary);
     }
     made
 }
 
-fn fill(folder: &Path, identity: Identity) -> Result<(), Error> {
+fn fill(disk: &Disk, folder: &Path, identity: Identity) -> Result<(), Error> {
     let mut bytes = Vec::new();
     bytes.put(IDENTITY_MAGIC);
     bytes.put(&1u16.to_le_bytes());
@@ -58,21 +53,14 @@ fn fill(folder: &Path, identity: Identity) -> Result<(), Error> {
     bytes.put(identity.incarnation.bytes());
     let crc = crc32fast::hash(&bytes);
     bytes.u32(crc);
-    let path = folder.join(IDENTITY);
-    let (_, temporary) = disk::prepare(&path, |file, path| disk::write_at(file, path, &bytes, 0))?;
-    disk::publish(&temporary, &path)
+    disk.replace(&folder.join(FLUSHED), &Flushed::NOTHING.encode())?;
+    disk.replace(&folder.join(IDENTITY), &bytes)
 }
 
 /// Reads whose log `dir` holds.
-pub(crate) fn identity(dir: &Path) -> Result<Identity, Error> {
+pub(crate) fn identity(disk: &Disk, dir: &Path) -> Result<Identity, Error> {
     let path = dir.join(IDENTITY);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound) => {
-            return Err(Error::NotALog(dir.to_owned()));
-        }
-        Err(error) => return Err(Error::io("read", &path, error)),
-    };
+    let bytes = disk.read(&path)?.ok_or_else(|| Error::NotALog(dir.to_owned()))?;
     parse_identity(&bytes).map_err(|fault| Error::damaged(&path, 0, fault))
 }
 
@@ -100,47 +88,24 @@ fn checked<'a>(bytes: &'a [u8], what: &'static str) -> Result<&'a [u8], Fault> {
     if expected == found { Ok(checked) } else { Err(Fault::Checksum { what, expected, found }) }
 }
 
-/// Keeps every other writer out for as long as it lives; the system lets go when a process dies.
-pub(crate) struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Not left to closing the file: a process that is just being started by another thread has
-        // a copy of the descriptor until it runs its program. A failure here is a lock kept longer.
-        let _ = self.0.unlock();
-    }
-}
-
-pub(crate) fn lock(dir: &Path) -> Result<Lock, Error> {
-    let path = dir.join(LOCK);
-    let opened = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = opened.map_err(|source| Error::io("open", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked(dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path, source)),
-    }
+/// Keeps every other writer out.
+pub(crate) fn lock(disk: &Disk, dir: &Path) -> Result<Lock, Error> {
+    disk.lock(&dir.join(LOCK))?.ok_or_else(|| Error::Locked(dir.to_owned()))
 }
 
 /// Paths of the segments, oldest first.
-pub(crate) fn segments(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    with_extension(dir, SEGMENT)
+pub(crate) fn segments(disk: &Disk, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    with_extension(disk, dir, SEGMENT)
 }
 
 /// Removes what was being made when the last writer ended.
-pub(crate) fn remove_temporaries(dir: &Path) -> Result<(), Error> {
-    with_extension(dir, disk::TEMPORARY)?.iter().try_for_each(|path| disk::remove(path))
+pub(crate) fn remove_temporaries(disk: &Disk, dir: &Path) -> Result<(), Error> {
+    with_extension(disk, dir, disk::TEMPORARY)?.iter().try_for_each(|path| disk.remove(path))
 }
 
-fn with_extension(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::io("list", dir, source);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|found| found == extension) {
-            paths.push(path);
-        }
-    }
+fn with_extension(disk: &Disk, dir: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
+    let mut paths = disk.list(dir)?;
+    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
     // Names are numbers of one width.
     paths.sort();
     Ok(paths)
@@ -157,49 +122,52 @@ pub(crate) struct Flushed {
     pub last: Option<Lsn>,
 }
 
-/// The file that remembers [`Flushed`]. Written after each fsync but itself not fsynced: after a
-/// kill it is exact, after a power loss it may be too low, and it is never too high.
-pub(crate) struct FlushedFile {
-    file: File,
-    path: PathBuf,
+impl Flushed {
+    /// In an empty log.
+    pub const NOTHING: Flushed = Flushed { base: Lsn::FIRST, offset: 0, last: None };
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(36);
+        bytes.put(FLUSHED_MAGIC);
+        bytes.u64(self.base.get());
+        bytes.u64(self.offset);
+        bytes.u64(self.last.map_or(0, Lsn::get));
+        let crc = crc32fast::hash(&bytes);
+        bytes.u32(crc);
+        bytes
+    }
 }
 
+/// The file that remembers [`Flushed`]. Written after each fsync but itself not fsynced: after a
+/// kill it is exact, after a power loss it may be too low, and it is never too high. Lies within
+/// one sector, which a disk writes whole or not at all.
+pub(crate) struct FlushedFile(File);
+
 impl FlushedFile {
-    pub fn open(dir: &Path) -> Result<FlushedFile, Error> {
-        let path = dir.join(FLUSHED);
-        let mut options = File::options();
-        let opened = options.create(true).truncate(false).write(true).open(&path);
-        let file = opened.map_err(|source| Error::io("open", &path, source))?;
-        Ok(FlushedFile { file, path })
+    pub fn open(disk: &Disk, dir: &Path) -> Result<FlushedFile, Error> {
+        disk.open_or_create(&dir.join(FLUSHED)).map(FlushedFile)
     }
 
     /// Raises it.
     pub fn note(&self, flushed: Flushed) -> Result<(), Error> {
-        let mut bytes = Vec::with_capacity(36);
-        bytes.put(FLUSHED_MAGIC);
-        bytes.u64(flushed.base.get());
-        bytes.u64(flushed.offset);
-        bytes.u64(flushed.last.map_or(0, Lsn::get));
-        let crc = crc32fast::hash(&bytes);
-        bytes.u32(crc);
-        disk::write_at(&self.file, &self.path, &bytes, 0)
+        self.0.write_at(&flushed.encode(), 0)
     }
 
-    /// Forgets it, durably: what follows may be shorter.
-    pub fn clear(&self) -> Result<(), Error> {
-        disk::set_length(&self.file, &self.path, 0)?;
-        disk::sync_all(&self.file, &self.path)
+    /// Sets it, durably: before the log becomes shorter.
+    ///
+    /// # Errors
+    /// [`Error::Full`]: it is as it was. Others of the system.
+    pub fn set(&mut self, disk: &Disk, flushed: Flushed) -> Result<(), Error> {
+        let path = self.0.path();
+        let file = disk.prepare(path, |file| file.write_at(&flushed.encode(), 0))?;
+        self.0 = disk.publish(file, path)?;
+        Ok(())
     }
 }
 
 /// What is known to be flushed in `dir`; `None` where nothing (or nothing readable) is noted.
-pub(crate) fn flushed(dir: &Path) -> Result<Option<Flushed>, Error> {
-    let path = dir.join(FLUSHED);
-    match fs::read(&path) {
-        Ok(bytes) => Ok(parse_flushed(&bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", &path, error)),
-    }
+pub(crate) fn flushed(disk: &Disk, dir: &Path) -> Result<Option<Flushed>, Error> {
+    Ok(disk.read(&dir.join(FLUSHED))?.and_then(|bytes| parse_flushed(&bytes)))
 }
 
 fn parse_flushed(bytes: &[u8]) -> Option<Flushed> {

@@ -6,7 +6,7 @@ use crate::codec::{Bad, Input, Sink};
 use crate::compression::Codec;
 use crate::context::Trace;
 use crate::encoding::{Content, MIN_RECORD, take_record};
-use crate::{Epoch, Error, Fault, LogPoint, Lsn, Record, Timestamp};
+use crate::{ClusterId, Epoch, Error, Fault, LogPoint, Lsn, Record, Timestamp};
 
 /// First two bytes of every frame: `F1 A6` on disk.
 pub(crate) const MAGIC: u16 = 0xa6f1;
@@ -170,6 +170,12 @@ impl FrameHeader {
 
 fn timestamp(input: &mut Input<'_>) -> Result<Timestamp, Bad> {
     Timestamp::from_bits(input.u64("timestamp")?).ok_or("timestamp")
+}
+
+/// The running hash in front of the first frame: of the cluster, so that another cluster's first
+/// frame is refused.
+pub(crate) fn first_chain(cluster: ClusterId) -> u32 {
+    crc32fast::hash(cluster.bytes())
 }
 
 /// The running hash behind a frame.

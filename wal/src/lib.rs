@@ -19,14 +19,16 @@ mod compression;
 mod context;
 mod cursor;
 mod disk;
+#[cfg(test)]
+mod durability;
 mod encoding;
 mod epoch;
 mod error;
 mod find;
 mod folder;
 mod frame;
-#[cfg(test)]
-mod full_disk;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gtid;
 mod identity;
 mod index;
@@ -39,6 +41,7 @@ mod reader;
 mod record;
 mod recover;
 mod remove;
+mod repair;
 mod segment;
 mod survey;
 mod timestamp;
@@ -51,6 +54,10 @@ pub use builder::FrameBuilder;
 pub use compression::Codec;
 pub use context::SourceContext;
 pub use cursor::Cursor;
+pub use disk::Disk;
+pub use disk::free_bytes;
+#[cfg(any(test, feature = "sim"))]
+pub use disk::sim;
 pub use epoch::{Epoch, LogPoint};
 pub use error::{Error, ErrorClass, Fault};
 pub use find::Find;
@@ -63,10 +70,10 @@ pub use position::BinlogPosition;
 pub use reader::{LogReader, SegmentInfo};
 pub use record::{Body, EpochStart, Record, Transaction, TransactionClass};
 pub use remove::Removal;
-pub use segment::free_bytes;
+pub use repair::{Damage, Mended, Mender, Repair};
 pub use survey::{Depth, LARGEST, Survey};
 pub use timestamp::Timestamp;
-pub use verify::{Verified, verify, verify_with};
+pub use verify::{Verified, verify, verify_on, verify_with};
 
 /// The versions of the format that this build reads. It writes the last one where its caller asks for
 /// a codec that only that one has.

@@ -1,18 +1,19 @@
 //! The single writer of a log folder.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::beginning::Beginning;
+use crate::disk::{Disk, File, Lock};
 use crate::folder::{self, Flushed, FlushedFile, Identity};
+use crate::frame::first_chain;
 use crate::link::{Link, Takes};
 use crate::recover::{self, Checker, Scan};
-use crate::segment::{Before, FIRST_VERSION, SegmentHeader, allocate};
+use crate::segment::{Before, FIRST_VERSION, SegmentHeader};
 use crate::view::{Segment, Shared, View};
 use crate::{
     ClusterId, Epoch, Error, Frame, FrameHeader, Incarnation, LogPoint, LogReader, Lsn,
-    SourceContext, Timestamp, disk,
+    SourceContext, Timestamp,
 };
 
 /// How a log is kept.
@@ -45,13 +46,12 @@ pub struct Log {
     pub(crate) poisoned: bool,
     checker: Checker,
     /// Held, never read.
-    _lock: folder::Lock,
+    _lock: Lock,
 }
 
 /// The segment being written: always the view's newest.
 pub(crate) struct Live {
     pub file: File,
-    pub path: PathBuf,
     pub base: Lsn,
     pub takes: Takes,
     /// Where the next frame goes.
@@ -74,8 +74,22 @@ impl Log {
         incarnation: Incarnation,
         options: LogOptions,
     ) -> Result<Log, Error> {
-        folder::create(dir, Identity { cluster, incarnation })?;
-        Log::open(dir, options)
+        Log::create_on(&Disk::system(), dir, cluster, incarnation, options)
+    }
+
+    /// As [`Log::create`], on another disk than the system's.
+    ///
+    /// # Errors
+    /// Those of [`Log::create`].
+    pub fn create_on(
+        disk: &Disk,
+        dir: &Path,
+        cluster: ClusterId,
+        incarnation: Incarnation,
+        options: LogOptions,
+    ) -> Result<Log, Error> {
+        folder::create(disk, dir, Identity { cluster, incarnation })?;
+        Log::open_on(disk, dir, options)
     }
 
     /// Opens a log folder and recovers: removes half-made files, reads every segment's header, scans
@@ -85,16 +99,28 @@ impl Log {
     /// # Errors
     /// [`Error::NotALog`], [`Error::Locked`]; [`Error::Damaged`] names segment and offset.
     pub fn open(dir: &Path, options: LogOptions) -> Result<Log, Error> {
-        let identity = folder::identity(dir)?;
-        let lock = folder::lock(dir)?;
-        folder::remove_temporaries(dir)?;
-        let flushed = folder::flushed(dir)?;
-        let segments = recover::segments(folder::segments(dir)?, identity.cluster)?;
+        Log::open_on(&Disk::system(), dir, options)
+    }
+
+    /// As [`Log::open`], on another disk than the system's.
+    ///
+    /// # Errors
+    /// Those of [`Log::open`].
+    pub fn open_on(disk: &Disk, dir: &Path, options: LogOptions) -> Result<Log, Error> {
+        let identity = folder::identity(disk, dir)?;
+        let lock = folder::lock(disk, dir)?;
+        folder::remove_temporaries(disk, dir)?;
+        // A process that was killed between a rename and its fsync left names that are not durable;
+        // what is flushed from here on rests on them.
+        disk.sync_name(dir)?;
+        disk.sync_folder(dir)?;
+        let flushed = folder::flushed(disk, dir)?;
+        let segments = recover::segments(disk, folder::segments(disk, dir)?, identity.cluster)?;
         recover::not_empty(dir, &segments, flushed)?;
-        let beginning = Beginning::load(dir, identity.cluster)?;
+        let beginning = Beginning::load(disk, dir, identity.cluster)?;
         Beginning::check(beginning.as_ref(), dir, segments.first())?;
         let scanned = match segments.last() {
-            Some(newest) => Some(recover_newest(newest, flushed)?),
+            Some(newest) => Some(recover_newest(disk, newest, flushed)?),
             None => None,
         };
         let (scan, live) = scanned.map_or((None, None), |(scan, live)| (Some(scan), Some(live)));
@@ -108,8 +134,8 @@ impl Log {
         let mut log = Log {
             dir: dir.to_owned(),
             options,
-            shared: Shared::new(dir.to_owned(), identity, view),
-            flushed_file: FlushedFile::open(dir)?,
+            shared: Shared::new(disk.clone(), dir.to_owned(), identity, view),
+            flushed_file: FlushedFile::open(disk, dir)?,
             live,
             link,
             context,
@@ -119,7 +145,26 @@ impl Log {
             _lock: lock,
         };
         log.sync()?;
+        if flushed.is_none() {
+            log.know_flushed()?;
+        }
         Ok(log)
+    }
+
+    /// A folder that says nothing of fsyncs, as a copy or an older program leaves it, does from now
+    /// on: else a crash that kept a later frame without an earlier one would look like damage.
+    fn know_flushed(&mut self) -> Result<(), Error> {
+        let last = self.link.last.map(|point| point.lsn);
+        let live = self.live.as_ref().filter(|_| last.is_some());
+        let flushed = live.map_or(Flushed::NOTHING, |live| Flushed {
+            base: live.base,
+            offset: live.end,
+            last,
+        });
+        match self.flushed_file.set(&self.shared.disk, flushed) {
+            Err(Error::Full { .. }) => Ok(()),
+            set => set,
+        }
     }
 
     /// The cluster that this log belongs to.
@@ -161,7 +206,7 @@ impl Log {
 
     fn write(&mut self, frame: &Frame) -> Result<(), Error> {
         let live = self.live.as_mut().expect("`append` has made sure of a segment");
-        if let Err(error) = disk::write_at(&live.file, &live.path, frame.bytes(), live.end) {
+        if let Err(error) = live.file.write_at(frame.bytes(), live.end) {
             return Err(self.undo_write(error));
         }
         let offset = live.end;
@@ -177,7 +222,7 @@ impl Log {
         let Some(live) = self.live.as_mut() else {
             return error;
         };
-        match disk::set_length(&live.file, &live.path, live.end) {
+        match live.file.set_length(live.end) {
             Ok(()) if matches!(error, Error::Full { .. }) => {
                 // What was allocated went too: the next frame asks for space anew.
                 live.capacity = live.end;
@@ -212,26 +257,27 @@ impl Log {
         let bytes = header.encode();
         let path = self.dir.join(SegmentHeader::file_name(header.base));
         let capacity = self.options.segment_bytes.max(header.len + frame.frame_len());
-        let (file, temporary) = disk::prepare(&path, |file, path| {
-            allocate(file, path, capacity)?;
-            disk::write_at(file, path, &bytes, 0)
-        })
-        .map_err(|error| self.poison_unless_full(error))?;
-        disk::publish(&temporary, &path).map_err(|error| self.poison_unless_full(error))?;
+        let disk = &self.shared.disk;
+        let made = disk.prepare(&path, |file| {
+            file.allocate(capacity)?;
+            file.write_at(&bytes, 0)
+        });
+        let published = made.and_then(|file| disk.publish(file, &path));
+        let file = published.map_err(|error| self.poison_unless_full(error))?;
         let (base, takes, end) = (header.base, header.takes(), header.len);
         let mut view = self.shared.write();
         // An empty segment has just been replaced by rename.
         view.segments.retain(|segment| segment.header.base != base);
-        view.segments.push(Segment { header, path: path.clone(), end, sealed: false });
+        view.segments.push(Segment { header, path, end, sealed: false });
         view.index.clear();
         drop(view);
-        self.live = Some(Live { file, path, base, takes, end, capacity, empty: true });
+        self.live = Some(Live { file, base, takes, end, capacity, empty: true });
         Ok(())
     }
 
     /// Gives the segment being written its final length, durably. Returns base and length of the
     /// segment in front of the one to come.
-    fn seal(&mut self) -> Result<(Option<Lsn>, u64), Error> {
+    pub(crate) fn seal(&mut self) -> Result<(Option<Lsn>, u64), Error> {
         let Some(live) = self.live.as_mut() else {
             let view = self.shared.read();
             let newest = view.segments.last();
@@ -244,8 +290,7 @@ impl Log {
             return Ok((before.and_then(|one| one.base), before.map_or(0, |one| one.bytes)));
         }
         live.capacity = live.end;
-        let sealed = disk::set_length(&live.file, &live.path, live.end)
-            .and_then(|()| disk::sync_all(&live.file, &live.path));
+        let sealed = live.file.set_length(live.end).and_then(|()| live.file.sync_all());
         let (end, base) = (live.end, live.base);
         sealed.map_err(|error| self.poison(error))?;
         self.note_flushed(base, end);
@@ -270,7 +315,7 @@ impl Log {
             return Ok(());
         };
         let (base, end) = (live.base, live.end);
-        let synced = disk::sync_data(&live.file, &live.path);
+        let synced = live.file.sync_data();
         synced.map_err(|error| self.poison(error))?;
         self.note_flushed(base, end);
         Ok(())
@@ -291,6 +336,11 @@ impl Log {
     pub(crate) fn poison(&mut self, error: Error) -> Error {
         self.poisoned = true;
         error
+    }
+
+    /// A failed fsync ends the log wherever it was.
+    pub(crate) fn poison_if_sync(&mut self, error: Error) -> Error {
+        if matches!(error, Error::Sync { .. }) { self.poison(error) } else { error }
     }
 
     pub(crate) fn poison_unless_full(&mut self, error: Error) -> Error {
@@ -360,32 +410,33 @@ pub(crate) fn origin(
     }
 }
 
-/// In front of the first frame: the chain starts from the cluster, so that another cluster's first
-/// frame is refused.
-fn empty_link(cluster: ClusterId) -> Link {
-    Link { last: None, chain: crc32fast::hash(cluster.bytes()), timestamp: None }
+/// In front of the first frame.
+pub(crate) fn empty_link(cluster: ClusterId) -> Link {
+    Link { last: None, chain: first_chain(cluster), timestamp: None }
 }
 
 /// Scans the newest segment, cuts a torn tail, and opens it for writing.
-fn recover_newest(newest: &Segment, flushed: Option<Flushed>) -> Result<(Scan, Live), Error> {
-    let scan = recover::scan(newest, None)?;
-    let torn = recover::judge(newest, &scan, flushed)?;
-    let path = newest.path.clone();
-    let file = disk::open_writable(&path)?;
+fn recover_newest(
+    disk: &Disk,
+    newest: &Segment,
+    flushed: Option<Flushed>,
+) -> Result<(Scan, Live), Error> {
+    let scan = recover::scan(disk, newest, None)?;
+    let torn = recover::judge(disk, newest, &scan, flushed)?;
+    let file = disk.open_writable(&newest.path)?;
     let mut capacity = newest.end;
     if torn {
-        disk::set_length(&file, &path, scan.end)?;
+        file.set_length(scan.end)?;
         // Zeros again where the torn bytes were; without space the next frame begins a segment.
-        capacity = match allocate(&file, &path, newest.end) {
+        capacity = match file.allocate(newest.end) {
             Ok(()) => newest.end,
             Err(Error::Full { .. }) => scan.end,
             Err(error) => return Err(error),
         };
-        disk::sync_all(&file, &path)?;
+        file.sync_all()?;
     }
     let live = Live {
         file,
-        path,
         base: newest.header.base,
         takes: newest.header.takes(),
         end: scan.end,

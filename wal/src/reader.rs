@@ -9,7 +9,8 @@ use crate::beginning::Beginning;
 use crate::recover;
 use crate::view::{Segment, Shared, View};
 use crate::{
-    Body, ClusterId, Cursor, Epoch, Error, Frame, Incarnation, LogPoint, Lsn, Record, Timestamp,
+    Body, ClusterId, Cursor, Disk, Epoch, Error, Frame, Incarnation, LogPoint, Lsn, Record,
+    Timestamp,
 };
 
 /// Reads a log. Cheap to clone; any thread.
@@ -51,8 +52,17 @@ impl LogReader {
     /// # Errors
     /// [`Error::NotALog`]; [`Error::Damaged`] in segment headers.
     pub fn open(dir: &Path) -> Result<LogReader, Error> {
-        let (identity, view) = recover::beside_writer(dir, || recover::read_only(dir))?;
-        Ok(LogReader { shared: Shared::new(dir.to_owned(), identity, view) })
+        LogReader::open_on(&Disk::system(), dir)
+    }
+
+    /// As [`LogReader::open`], on another disk than the system's.
+    ///
+    /// # Errors
+    /// Those of [`LogReader::open`].
+    pub fn open_on(disk: &Disk, dir: &Path) -> Result<LogReader, Error> {
+        let looked = recover::beside_writer(disk, dir, || recover::read_only(disk, dir));
+        let (identity, view) = looked?;
+        Ok(LogReader { shared: Shared::new(disk.clone(), dir.to_owned(), identity, view) })
     }
 
     /// The cluster that this log belongs to.
@@ -188,7 +198,30 @@ impl LogReader {
         self.view(|view| view.segments.iter().map(|segment| segment.end).sum())
     }
 
-    /// The segments, oldest first. Reads their index files.
+    /// Reads a segment from end to end, as it lies on the disk now: header, every checksum and record,
+    /// and that it leads to the next one. Nothing where it is empty, or was cut off meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] names the place; those of the system.
+    pub fn check(&self, base: Lsn) -> Result<(), Error> {
+        let found = |view: &View| {
+            let index = view.segments.iter().position(|one| one.header.base == base)?;
+            let next = view.segments.get(index + 1).cloned();
+            Some((view.generation, view.segments.get(index)?.clone(), next))
+        };
+        let Some((generation, segment, next)) = self.view(found) else { return Ok(()) };
+        if segment.end == segment.header.len {
+            return Ok(());
+        }
+        let checked = recover::check(&self.shared.disk, &segment, next.as_ref());
+        let there = self.view(|view| {
+            let same = view.segments.iter().any(|one| one.header == segment.header);
+            same && view.generation == generation
+        });
+        if there { checked } else { Ok(()) }
+    }
+
+    /// The segments, oldest first.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let mut segments = self.view(|view| {
             let ends = view.segments.iter().skip(1).map(|next| next.header.base.previous());

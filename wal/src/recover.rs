@@ -4,27 +4,31 @@
 //! torn tail is told from damage by `folder::Flushed`: an fsync never reached the one.
 
 use std::borrow::Cow;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::beginning::Beginning;
 use crate::compression::{Codec, shrink};
 use crate::context::Trace;
+use crate::disk::Disk;
 use crate::folder::{self, Flushed};
 use crate::frame::visit;
 use crate::link::Link;
 use crate::segment::{SegmentHeader, Source};
 use crate::view::{Segment, View};
-use crate::{ClusterId, Error, Fault, Frame, FrameHeader, Lsn, SourceContext, disk};
+use crate::{ClusterId, Error, Fault, Frame, FrameHeader, Lsn, SourceContext};
 
 /// The segments of a folder, checked against one another. The newest one's `end` is its file's.
-pub(crate) fn segments(paths: Vec<PathBuf>, cluster: ClusterId) -> Result<Vec<Segment>, Error> {
+pub(crate) fn segments(
+    disk: &Disk,
+    paths: Vec<PathBuf>,
+    cluster: ClusterId,
+) -> Result<Vec<Segment>, Error> {
     let count = paths.len();
     let mut segments: Vec<Segment> = Vec::with_capacity(count);
     for (index, path) in paths.into_iter().enumerate() {
-        let file = disk::open(&path)?;
-        let header = SegmentHeader::read(&file, &path)?;
+        let file = disk.open(&path)?;
+        let header = SegmentHeader::read(&file)?;
         let damaged = |fault| Error::damaged(&path, 0, fault);
         if header.cluster != cluster {
             let found = header.cluster;
@@ -34,7 +38,7 @@ pub(crate) fn segments(paths: Vec<PathBuf>, cluster: ClusterId) -> Result<Vec<Se
             follows(before, &header).map_err(damaged)?;
             shorter(before, &header)?;
         }
-        let end = disk::length(&file, &path)?;
+        let end = file.length()?;
         segments.push(Segment { header, path, end, sealed: index + 1 < count });
     }
     Ok(segments)
@@ -81,20 +85,27 @@ pub(crate) enum Stop {
     Reached,
     /// No whole frame there: the end of what was written, a torn tail, or damage.
     NoFrame(Fault),
-    /// A whole frame, but not the next one; or one that contradicts itself. Always damage.
+    /// A whole frame, but not the next one; or one that contradicts itself; or a header that no frame
+    /// has. Always damage.
     WrongFrame(Fault),
+}
+
+impl Stop {
+    /// A header whose own checksum is right was written whole, and means what it says: if that is
+    /// nothing that this build knows, it is no torn tail to be cut.
+    fn at(fault: Fault) -> Stop {
+        match fault {
+            Fault::Short { .. } | Fault::Magic(_) | Fault::Checksum { .. } => Stop::NoFrame(fault),
+            _ => Stop::WrongFrame(fault),
+        }
+    }
 }
 
 /// Reads a segment's frames from its start, decompressing and checking each, up to and including
 /// record `up_to`, or as far as there are any.
-pub(crate) fn scan(segment: &Segment, up_to: Option<Lsn>) -> Result<Scan, Error> {
+pub(crate) fn scan(disk: &Disk, segment: &Segment, up_to: Option<Lsn>) -> Result<Scan, Error> {
     let header = &segment.header;
-    let file = disk::open(&segment.path)?;
-    let mut source = if segment.sealed {
-        Source::sealed(&file, &segment.path, segment.end)?
-    } else {
-        Source::growing(file, &segment.path)
-    };
+    let mut source = Source::open(disk, segment)?;
     let mut scan = Scan {
         end: header.len,
         link: Link::before(header),
@@ -108,7 +119,7 @@ pub(crate) fn scan(segment: &Segment, up_to: Option<Lsn>) -> Result<Scan, Error>
         let frame = match source.frame(scan.end, segment.end)? {
             Ok(frame) => frame,
             Err(fault) => {
-                scan.stop = Stop::NoFrame(fault);
+                scan.stop = Stop::at(fault);
                 break;
             }
         };
@@ -166,6 +177,7 @@ impl Checker {
 /// # Errors
 /// [`Error::Damaged`]: something that was flushed is not there, or cannot be told from it.
 pub(crate) fn judge(
+    disk: &Disk,
     segment: &Segment,
     scan: &Scan,
     flushed: Option<Flushed>,
@@ -185,10 +197,10 @@ pub(crate) fn judge(
             return damaged(fault);
         }
     }
-    let file = disk::open(&segment.path)?;
+    let file = disk.open(&segment.path)?;
     let rest = segment.end.saturating_sub(scan.end);
     let mut bytes = vec![0; usize::try_from(rest).unwrap_or(usize::MAX)];
-    disk::read_at(&file, &segment.path, &mut bytes, scan.end)?;
+    file.read_at(&mut bytes, scan.end)?;
     if bytes.iter().all(|&byte| byte == 0) {
         return Ok(false);
     }
@@ -235,14 +247,15 @@ pub(crate) fn view(mut segments: Vec<Segment>, scan: Option<&Scan>) -> View {
 /// or cut off before it is read. Where files came or went meanwhile, a failure says nothing, and the
 /// folder is looked at again.
 pub(crate) fn beside_writer<T>(
+    disk: &Disk,
     dir: &Path,
     mut look: impl FnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
     const TRIES: u32 = 5;
     for _ in 1..TRIES {
-        let before = files(dir)?;
+        let before = files(disk, dir)?;
         let looked = look();
-        if looked.is_ok() || files(dir)? == before {
+        if looked.is_ok() || files(disk, dir)? == before {
             return looked;
         }
     }
@@ -250,32 +263,30 @@ pub(crate) fn beside_writer<T>(
 }
 
 /// The segments that are there, each with what tells a replaced or sealed file from the one before.
-fn files(dir: &Path) -> Result<Vec<(PathBuf, u64, u64)>, Error> {
+fn files(disk: &Disk, dir: &Path) -> Result<Vec<(PathBuf, u64, u64)>, Error> {
     let mut files = Vec::new();
-    for path in folder::segments(dir)? {
-        match std::fs::metadata(&path) {
-            Ok(file) => files.push((path, file.ino(), file.len())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("read", &path, error)),
+    for path in folder::segments(disk, dir)? {
+        if let Some((file, length)) = disk.look(&path)? {
+            files.push((path, file, length));
         }
     }
     Ok(files)
 }
 
 /// Opens a folder without its lock, as it is now.
-pub(crate) fn read_only(dir: &Path) -> Result<(folder::Identity, View), Error> {
-    let identity = folder::identity(dir)?;
-    let flushed = folder::flushed(dir)?;
-    let segments = segments(folder::segments(dir)?, identity.cluster)?;
-    let beginning = Beginning::load(dir, identity.cluster)?.map(Arc::new);
+pub(crate) fn read_only(disk: &Disk, dir: &Path) -> Result<(folder::Identity, View), Error> {
+    let identity = folder::identity(disk, dir)?;
+    let flushed = folder::flushed(disk, dir)?;
+    let segments = segments(disk, folder::segments(disk, dir)?, identity.cluster)?;
+    let beginning = Beginning::load(disk, dir, identity.cluster)?.map(Arc::new);
     Beginning::check(beginning.as_deref(), dir, segments.first())?;
     let Some(newest) = segments.last() else {
         let mut view = View::default();
         view.beginning = beginning;
         return Ok((identity, view));
     };
-    let scanned = scan(newest, None)?;
-    let judged = judge(newest, &scanned, flushed);
+    let scanned = scan(disk, newest, None)?;
+    let judged = judge(disk, newest, &scanned, flushed);
     let file_end = newest.end;
     let mut view = view(segments, Some(&scanned));
     view.beginning = beginning;
@@ -304,6 +315,26 @@ pub(crate) fn read_to_end(segment: &Segment, scan: &Scan) -> Result<(), Error> {
         Stop::NoFrame(_) if scan.end == segment.end => Ok(()),
         _ => whole(segment, scan),
     }
+}
+
+/// Reads a segment of the view from the disk, header and all.
+pub(crate) fn check(disk: &Disk, segment: &Segment, next: Option<&Segment>) -> Result<(), Error> {
+    let file = disk.open(&segment.path)?;
+    let bytes = file.length()?;
+    if segment.sealed && bytes > segment.end {
+        return Err(Error::damaged(
+            &segment.path,
+            segment.end,
+            Fault::Trailing(bytes - segment.end),
+        ));
+    }
+    if SegmentHeader::read(&file)? != segment.header {
+        let other = Fault::Field("segment header: it is another one than at the opening");
+        return Err(Error::damaged(&segment.path, 0, other));
+    }
+    let scan = scan(disk, segment, None)?;
+    read_to_end(segment, &scan)?;
+    next.map_or(Ok(()), |next| joins(&scan.link, next))
 }
 
 /// Is `segment` the continuation of what ends `behind`?

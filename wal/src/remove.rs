@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::beginning::Beginning;
-use crate::{Error, Fault, Log, Lsn, disk, index};
+use crate::{Disk, Error, Fault, Log, Lsn, index};
 
 /// Segments that are out of the log, their files still there.
 #[derive(Debug)]
 #[must_use = "the files come back at the next opening unless they are removed"]
 pub struct Removal {
+    disk: Disk,
     dir: PathBuf,
     paths: Vec<PathBuf>,
     bytes: u64,
@@ -35,9 +36,9 @@ impl Removal {
     /// Those of the system: what is left is gone from the log, and comes back at its next opening.
     pub fn finish(self) -> Result<(), Error> {
         for path in &self.paths {
-            index::forget(path);
-            disk::remove(path)?;
-            disk::sync_folder(&self.dir)?;
+            index::forget(&self.disk, path);
+            self.disk.remove(path)?;
+            self.disk.sync_folder(&self.dir)?;
         }
         Ok(())
     }
@@ -60,10 +61,11 @@ impl Log {
         let paths = gone.clone().map(|segment| segment.path.clone()).collect();
         let bytes = gone.map(|segment| segment.end).sum();
         drop(view);
-        let removal = Removal { dir: self.dir.clone(), paths, bytes };
+        let removal =
+            Removal { disk: self.shared.disk.clone(), dir: self.dir.clone(), paths, bytes };
         if let Some(first) = first.filter(|_| count > 0) {
             let beginning = Beginning::before(&self.reader(), &first)?;
-            beginning.store(&self.dir)?;
+            beginning.store(&self.shared.disk, &self.dir)?;
             let mut view = self.shared.write();
             view.segments.drain(..count);
             view.beginning = Some(Arc::new(beginning));
@@ -85,12 +87,13 @@ impl Log {
         }
         beginning.fits(self.cluster()).map_err(Error::Refused)?;
         // A segment that no frame followed yet claims that the log begins with record 1.
-        let empty = self.live.take().map(|live| live.path);
+        let disk = self.shared.disk.clone();
+        let empty = self.live.take().map(|live| live.file.path().to_owned());
         let removed = empty
-            .map_or(Ok(()), |path| disk::remove(&path).and_then(|()| disk::sync_folder(&self.dir)));
+            .map_or(Ok(()), |path| disk.remove(&path).and_then(|()| disk.sync_folder(&self.dir)));
         removed.map_err(|error| self.poison(error))?;
         self.shared.write().segments.clear();
-        beginning.store(&self.dir)?;
+        beginning.store(&self.shared.disk, &self.dir)?;
         self.link = beginning.link();
         self.context = Some(beginning.context().clone());
         self.flushed = self.link.last;

@@ -4,15 +4,14 @@
 //! the old one, whose bytes live on for who has them mapped. So a stale frame cannot stand behind a
 //! new one, and no reader's memory changes.
 
-use std::fs::File;
-use std::io::{self, Read, Seek};
 use std::path::PathBuf;
 
+use crate::disk::{Disk, File};
+use crate::folder::Flushed;
 use crate::log::{Live, drop_segments, origin};
 use crate::recover::{self, Scan};
-use crate::segment::allocate;
 use crate::view::Segment;
-use crate::{Error, Log, LogPoint, Lsn, disk, index};
+use crate::{Error, Log, LogPoint, Lsn, index};
 
 /// Where a cut goes through.
 struct Place {
@@ -20,7 +19,7 @@ struct Place {
     segment: usize,
     scan: Scan,
     /// Its file, cut but not yet in place; `None` where the cut is at its very end.
-    cut: Option<(File, PathBuf, u64)>,
+    cut: Option<(File, u64)>,
 }
 
 impl Log {
@@ -47,6 +46,16 @@ impl Log {
         if place.is_none() && !self.begins_at(first) {
             return Err(first.map_or(Error::Cut(Lsn::FIRST), |first| Error::Gone { first }));
         }
+        // First of all: what is flushed is about to be less.
+        let flushed = place.as_ref().map_or(Flushed::NOTHING, |place| self.kept(place));
+        let lowered = self.flushed_file.set(&self.shared.disk, flushed);
+        if let Err(error) = lowered {
+            if let Some((file, _)) = place.and_then(|place| place.cut) {
+                // Best effort: the next opening removes it too.
+                let _ = self.shared.disk.remove(file.path());
+            }
+            return Err(self.poison_unless_full(error));
+        }
         let cut = self.cut(place);
         cut.map_err(|error| self.poison(error))
     }
@@ -71,30 +80,29 @@ impl Log {
         if beyond {
             return Err(Error::NotABoundary(keep));
         }
-        let scan = recover::scan(&segment, Some(keep))?;
+        let scan = recover::scan(&self.shared.disk, &segment, Some(keep))?;
         if scan.link.last.map(|point| point.lsn) != Some(keep) {
             recover::whole(&segment, &scan)?;
             return Err(Error::NotABoundary(keep));
         }
         let cut = match segment.end {
             end if end == scan.end => None,
-            _ => Some(prefix(&segment, scan.end, self.options.segment_bytes)?),
+            _ => Some(prefix(&self.shared.disk, &segment, scan.end, self.options.segment_bytes)?),
         };
         Ok(Place { segment: index, scan, cut })
     }
 
     fn cut(&mut self, place: Option<Place>) -> Result<(), Error> {
-        // First of all: what is flushed is about to be less.
-        self.flushed_file.clear()?;
+        let disk = self.shared.disk.clone();
         let keep = place.as_ref().and_then(|place| place.scan.link.last);
         let kept = place.as_ref().map_or(0, |place| place.segment + 1);
         let gone = self.cut_view(kept, keep, place.as_ref());
         self.live = None;
         // Newest first: after a crash what is left is a prefix.
         for path in gone.iter().rev() {
-            index::forget(path);
-            disk::remove(path)?;
-            disk::sync_folder(&self.dir)?;
+            index::forget(&disk, path);
+            disk.remove(path)?;
+            disk.sync_folder(&self.dir)?;
         }
         let Some(Place { scan, cut, segment }) = place else {
             let beginning = self.shared.read().beginning.clone();
@@ -106,15 +114,23 @@ impl Log {
         self.context = scan.context;
         let kept = self.shared.read().segments.get(segment).cloned();
         let Segment { header, path, .. } = kept.expect("the view keeps the segment that was cut");
-        index::forget(&path);
+        index::forget(&disk, &path);
         let (base, takes, end) = (header.base, header.takes(), scan.end);
         // Where the cut is at a segment's very end, it stays sealed and the next frame begins one.
-        if let Some((file, temporary, capacity)) = cut {
-            disk::publish(&temporary, &path)?;
-            self.live = Some(Live { file, path, base, takes, end, capacity, empty: false });
+        if let Some((file, capacity)) = cut {
+            let file = disk.publish(file, &path)?;
+            self.live = Some(Live { file, base, takes, end, capacity, empty: false });
         }
         self.note_flushed(base, end);
         Ok(())
+    }
+
+    /// What stays flushed.
+    fn kept(&self, place: &Place) -> Flushed {
+        let view = self.shared.read();
+        let base = view.segments.get(place.segment).map_or(Lsn::FIRST, |one| one.header.base);
+        let last = place.scan.link.last.map(|point| point.lsn);
+        Flushed { base, offset: place.scan.end, last }
     }
 
     /// Lets readers see the cut before any file changes; returns the files that go.
@@ -133,19 +149,32 @@ impl Log {
 }
 
 /// The first `end` bytes of a segment as a new file, fsynced, with room to grow where there is any.
-fn prefix(segment: &Segment, end: u64, room: u64) -> Result<(File, PathBuf, u64), Error> {
-    let mut from = disk::open(&segment.path)?;
+fn prefix(disk: &Disk, segment: &Segment, end: u64, room: u64) -> Result<(File, u64), Error> {
+    let from = disk.open(&segment.path)?;
     let mut capacity = end;
-    let (file, temporary) = disk::prepare(&segment.path, |mut file, path| {
-        from.rewind().map_err(|source| Error::io("read", &segment.path, source))?;
-        let copied = io::copy(&mut from.by_ref().take(end), &mut file);
-        copied.map_err(|source| Error::io("write", path, source))?;
-        match allocate(file, path, room.max(end)) {
+    let file = disk.prepare(&segment.path, |file| {
+        copy(&from, file, end)?;
+        match file.allocate(room.max(end)) {
             Ok(()) => capacity = room.max(end),
             Err(Error::Full { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(())
     })?;
-    Ok((file, temporary, capacity))
+    Ok((file, capacity))
+}
+
+/// The first `end` bytes.
+fn copy(from: &File, to: &File, end: u64) -> Result<(), Error> {
+    const PIECE: u64 = 256 << 10;
+    let mut piece = Vec::new();
+    let mut at = 0;
+    while at < end {
+        let count = PIECE.min(end - at);
+        piece.resize(usize::try_from(count).unwrap_or_default(), 0);
+        from.read_at(&mut piece, at)?;
+        to.write_at(&piece, at)?;
+        at += count;
+    }
+    Ok(())
 }

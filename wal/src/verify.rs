@@ -6,7 +6,7 @@ use crate::beginning::Beginning;
 use crate::folder;
 use crate::link::Link;
 use crate::recover;
-use crate::{Error, LogPoint, parallel};
+use crate::{Disk, Error, LogPoint, parallel};
 
 /// What a sound log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,25 +33,38 @@ pub struct Verified {
 /// [`Error::Damaged`] names the segment and the offset of the first damage; [`Error::NotALog`];
 /// those of the system.
 pub fn verify(dir: &Path) -> Result<Verified, Error> {
-    verify_with(dir, &|_| {})
+    verify_on(&Disk::system(), dir)
 }
 
-/// [`verify`], telling `passed` the bytes of each segment that is done. Reads several at a time.
+/// [`verify`], telling `passed` the bytes of each segment that is done.
 ///
 /// # Errors
 /// As [`verify`].
 pub fn verify_with(dir: &Path, passed: &(dyn Fn(u64) + Sync)) -> Result<Verified, Error> {
-    recover::beside_writer(dir, || verify_once(dir, passed))
+    let disk = Disk::system();
+    recover::beside_writer(&disk, dir, || verify_once(&disk, dir, passed))
 }
 
-fn verify_once(dir: &Path, passed: &(dyn Fn(u64) + Sync)) -> Result<Verified, Error> {
-    let identity = folder::identity(dir)?;
-    let flushed = folder::flushed(dir)?;
-    let segments = recover::segments(folder::segments(dir)?, identity.cluster)?;
+/// As [`verify`], on another disk than the system's.
+///
+/// # Errors
+/// Those of [`verify`].
+pub fn verify_on(disk: &Disk, dir: &Path) -> Result<Verified, Error> {
+    recover::beside_writer(disk, dir, || verify_once(disk, dir, &|_| {}))
+}
+
+fn verify_once(disk: &Disk, dir: &Path, passed: &(dyn Fn(u64) + Sync)) -> Result<Verified, Error> {
+    let identity = folder::identity(disk, dir)?;
+    let flushed = folder::flushed(disk, dir)?;
+    let segments = recover::segments(disk, folder::segments(disk, dir)?, identity.cluster)?;
     recover::not_empty(dir, &segments, flushed)?;
-    Beginning::check(Beginning::load(dir, identity.cluster)?.as_ref(), dir, segments.first())?;
+    Beginning::check(
+        Beginning::load(disk, dir, identity.cluster)?.as_ref(),
+        dir,
+        segments.first(),
+    )?;
     let scans = parallel::each(&segments, |segment| {
-        let mut scan = recover::scan(segment, None)?;
+        let mut scan = recover::scan(disk, segment, None)?;
         passed(segment.end);
         // All scans are kept until they are joined: what they found where is not needed then.
         let frames = std::mem::take(&mut scan.frames).len() as u64;
@@ -67,7 +80,7 @@ fn verify_once(dir: &Path, passed: &(dyn Fn(u64) + Sync)) -> Result<Verified, Er
         let (scan, frames) = scan?;
         if index < newest {
             recover::read_to_end(segment, &scan)?;
-        } else if recover::judge(segment, &scan, flushed)? {
+        } else if recover::judge(disk, segment, &scan, flushed)? {
             verified.unflushed_bytes = segment.end - scan.end;
         }
         verified.segments += 1;

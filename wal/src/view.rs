@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::beginning::Beginning;
+use crate::disk::Disk;
 use crate::folder::Identity;
 use crate::index::Indexes;
 use crate::segment::SegmentHeader;
@@ -45,6 +46,7 @@ const INDEX_BYTES: u64 = 64 << 10;
 /// The view, shared.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub disk: Disk,
     pub dir: PathBuf,
     pub identity: Identity,
     view: RwLock<View>,
@@ -53,9 +55,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub fn new(dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
+    pub fn new(disk: Disk, dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
         let indexes = Indexes::default();
-        Arc::new(Shared { dir, identity, view: RwLock::new(view), indexes })
+        Arc::new(Shared { disk, dir, identity, view: RwLock::new(view), indexes })
     }
 
     /// Held for a few comparisons or a push, never across I/O.

@@ -1,9 +1,10 @@
-//! Sets a fresh machine up and runs the project: `cargo xtask servers|test|demo|bench`.
+//! Sets a fresh machine up and runs the project: `cargo xtask servers|test|demo|bench|fuzz`.
 
 mod bench;
 mod cargo;
 mod cluster;
 mod demo;
+mod fuzz;
 mod servers;
 mod shell;
 mod test;
@@ -30,6 +31,8 @@ enum Verb {
     Demo(demo::Args),
     /// Figures: ours and the server's own replication, alternating, in one run.
     Bench(bench::Args),
+    /// Hostile bytes for every reader of bytes from outside; executions, coverage and findings.
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Fuzz(args) => fuzz::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,6 +20,9 @@ pub struct Interval {
     pub end: u64,
 }
 
+/// The servers' numbers have 63 bits.
+const NUMBER_MAX: u64 = i64::MAX as u64;
+
 type Source = ([u8; 16], String);
 
 /// `uuid:1-5:7:tag:1-3,…`
@@ -58,12 +61,15 @@ impl MysqlGtidSet {
         intervals.get(after).is_some_and(|part| part.start <= *number)
     }
 
-    /// Adds one GTID; `false` for a MariaDB one.
+    /// Adds one GTID; `false` for a MariaDB one, and for a number that no server gives.
     pub fn add(&mut self, gtid: &Gtid) -> bool {
         let Gtid::Mysql { uuid, tag, number } = gtid else {
             return false;
         };
-        let part = Interval { start: *number, end: number.saturating_add(1) };
+        let Some(end) = number.checked_add(1) else {
+            return false;
+        };
+        let part = Interval { start: *number, end };
         self.add_interval((*uuid, tag.clone()), part);
         true
     }
@@ -162,7 +168,7 @@ impl MysqlGtidSet {
             let tag = if tagged { decode_tag(&mut reader)? } else { String::new() };
             for _ in 0..reader.u64()? {
                 let part = Interval { start: reader.u64()?, end: reader.u64()? };
-                if part.start == 0 || part.start >= part.end {
+                if part.start == 0 || part.start >= part.end || part.end > NUMBER_MAX + 1 {
                     return Err(reader.malformed());
                 }
                 set.add_interval((uuid, tag.clone()), part);
@@ -267,7 +273,7 @@ fn parse_source(set: &mut MysqlGtidSet, text: &str) -> Option<()> {
         }
         let (start, last) = word.split_once('-').unwrap_or((word, word));
         let (start, last): (u64, u64) = (start.trim().parse().ok()?, last.trim().parse().ok()?);
-        if start == 0 || last < start || last > i64::MAX as u64 {
+        if start == 0 || last < start || last > NUMBER_MAX {
             return None;
         }
         set.add_interval(source.clone()?, Interval { start, end: last + 1 });

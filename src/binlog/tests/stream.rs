@@ -18,7 +18,7 @@ fn rotate(file: &str, offset: u64) -> Bytes {
     made(EventKind::ROTATE, 0, EventFlags::ARTIFICIAL.0, &body)
 }
 
-fn changed(event: &Event, change: impl Fn(&mut Vec<u8>)) -> Bytes {
+fn changed(event: &Event, mut change: impl FnMut(&mut Vec<u8>)) -> Bytes {
     let mut raw = event.raw.to_vec();
     raw.truncate(raw.len() - 4);
     change(&mut raw);
@@ -253,4 +253,55 @@ fn without_checksums_lengths_are_all_that_is_compared() {
     }
     let Some(Assembled::Transaction(transaction, _)) = said else { panic!("{said:?}") };
     assert_eq!((transaction.end_crc, transaction.end.offset), (0, end));
+}
+
+/// The events of a transaction of rows, its row event `times` times, each longer by `more` bytes.
+fn enlarged(captured: &Captured, times: usize, more: usize) -> (BinlogPosition, Vec<Bytes>) {
+    let of_rows = |t: &&wal::Transaction| {
+        let kinds: Vec<_> = events(&t.events).map(|event| event.unwrap().header.kind).collect();
+        kinds.iter().filter(|kind| kind.is_rows()).count() == 1
+    };
+    let transactions = captured.transactions();
+    let transaction = transactions.iter().find(of_rows).unwrap();
+    let mut offset = transaction.start.offset as usize;
+    let mut all = Vec::new();
+    for event in events(&transaction.events).map(Result::unwrap) {
+        let (copies, more) = if event.header.kind.is_rows() { (times, more) } else { (1, 0) };
+        for _ in 0..copies {
+            all.push(changed(&event, |raw| {
+                raw.resize(raw.len() + more, 0);
+                let length = raw.len() + 4;
+                offset += length;
+                raw[9..13].copy_from_slice(&u32::try_from(length).unwrap().to_le_bytes());
+                raw[13..17].copy_from_slice(&u32::try_from(offset).unwrap().to_le_bytes());
+            }));
+        }
+    }
+    (transaction.start.clone(), all)
+}
+
+#[test]
+fn a_large_transaction_of_rows_comes_in_pieces_of_whole_events() {
+    for captured in [MYSQL, MARIADB] {
+        let (start, all) = enlarged(&captured, 9, PIECE_BYTES / 3);
+        let whole: Vec<u8> = all.concat();
+        let mut assembler = dump(false);
+        assembler.push(&rotate("bin.000002", start.offset), false).unwrap();
+        assembler.push(&artificial_format(&captured), false).unwrap();
+        let said: Vec<_> =
+            all.iter().filter_map(|event| assembler.push(event, true).unwrap()).collect();
+        let mut joined = Vec::new();
+        let [pieces @ .., Assembled::Pieced(end, true)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(pieces.len(), 3);
+        for piece in pieces {
+            let Assembled::Piece(piece) = piece else { panic!("{said:?}") };
+            assert!(events(piece).all(|event| event.is_ok()));
+            joined.extend_from_slice(piece);
+        }
+        joined.extend_from_slice(&end.events);
+        assert!(joined == whole);
+        let ends = start.offset + whole.len() as u64;
+        assert_eq!((end.start.offset, end.end.offset), (start.offset, ends));
+        assert!(end.gtid.is_some());
+    }
 }

@@ -15,6 +15,15 @@ use crate::verify::{
 /// A digest of a large table without a key is one request.
 pub(super) const WITHIN: Duration = Duration::from_secs(3600 + 60);
 
+/// What an agent answers out of its memory: one that does not hangs. Far less than a lease, so that
+/// nobody else's runs out meanwhile.
+const AT_ONCE: Duration = Duration::from_secs(4);
+
+/// To hold an applier, it stops within seconds; to find a source's moment, it tries for some minutes
+/// at most. Beyond what the question itself says.
+const SOON: Duration = Duration::from_secs(30);
+const MOMENT: Duration = Duration::from_secs(300);
+
 /// An agent and its server.
 #[derive(Clone)]
 pub(super) struct Member {
@@ -34,7 +43,8 @@ impl Member {
 
     pub fn ask<A: DeserializeOwned>(&self, ask: Ask) -> Result<A, Failure> {
         let request = Request { id: self.id.clone(), ask };
-        let posted = self.client.post(&self.http, "/v1/verify", Some(&request));
+        let within = within(&request.ask);
+        let posted = self.client.post_within(&self.http, "/v1/verify", Some(&request), within);
         let Answer { status, text } = posted.map_err(|error| Refusal {
             error: format!("the agent of {}: {}", self.name, causes(&error)),
             code: Code::PEER_UNREACHABLE,
@@ -67,6 +77,17 @@ impl Member {
     /// One of its tables.
     pub fn table<'a>(&'a self, table: &'a TableName) -> TableAt<'a> {
         TableAt { member: self, table }
+    }
+}
+
+/// An agent that has not answered by then hangs.
+fn within(ask: &Ask) -> Duration {
+    match ask {
+        Ask::Renew | Ask::End => AT_ONCE,
+        Ask::Hold => SOON,
+        Ask::SourceSnapshot { .. } => MOMENT,
+        Ask::ReplicaSnapshot { wait_seconds, .. } => Duration::from_secs(*wait_seconds) + SOON,
+        Ask::Catalog | Ask::Chunk { .. } | Ask::Rows { .. } => WITHIN,
     }
 }
 

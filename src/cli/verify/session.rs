@@ -44,7 +44,7 @@ impl Opened {
     /// Holds the replicas, opens the source's snapshot, brings the replicas there.
     pub fn open(source: &Member, replicas: Vec<Member>, wait: u64) -> Result<Opened, Failure> {
         let all = replicas.iter().chain([source]).cloned().collect();
-        let kept = Keeper::start(all);
+        let kept = Keeper::start(all, RENEW);
         let mut left_out = Vec::new();
         let held = at_once(replicas, |replica| replica.ask::<Held>(Ask::Hold));
         let held = those_that_did(held, &mut left_out);
@@ -148,7 +148,8 @@ fn those_that_did<A>(answers: Answers<A>, others: &mut Vec<(String, Failure)>) -
     did
 }
 
-/// Renews the leases while a long request runs elsewhere; gives everything back at its end.
+/// Renews the leases while a long request runs elsewhere; gives everything back at its end. All at the
+/// same time: one agent that hangs takes nobody else's lease.
 struct Keeper {
     members: Vec<Member>,
     stop: Option<Sender<()>>,
@@ -156,12 +157,19 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn start(members: Vec<Member>) -> Keeper {
+    fn start(members: Vec<Member>, every: Duration) -> Keeper {
         let (stop, stopped) = channel();
         let kept = members.clone();
         let thread = spawn(move || {
-            while stopped.recv_timeout(RENEW) == Err(RecvTimeoutError::Timeout) {
-                kept.iter().for_each(Member::renew);
+            // Also the next round does not wait for an agent that hangs.
+            let mut renewing: Vec<Option<JoinHandle<()>>> = kept.iter().map(|_| None).collect();
+            while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                for (member, renewing) in kept.iter().zip(&mut renewing) {
+                    if renewing.as_ref().is_none_or(JoinHandle::is_finished) {
+                        let member = member.clone();
+                        *renewing = Some(spawn(move || member.renew()));
+                    }
+                }
             }
         });
         Keeper { members, stop: Some(stop), thread: Some(thread) }
@@ -173,6 +181,66 @@ impl Drop for Keeper {
         drop(self.stop.take());
         let ended = self.thread.take().map(JoinHandle::join);
         debug_assert!(!matches!(ended, Some(Err(_))), "renewing does not panic");
-        self.members.iter().for_each(Member::end);
+        scope(|scope| {
+            for member in &self.members {
+                scope.spawn(|| member.end());
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::http::{Client, Credentials};
+
+    fn member(listener: &TcpListener) -> Member {
+        let client = Client::new(&Credentials::default(), Duration::from_secs(60)).unwrap();
+        let http = listener.local_addr().unwrap().to_string();
+        Member::new("s1".to_owned(), http, "an id".to_owned(), Arc::new(client))
+    }
+
+    /// Reads one request, and says yes.
+    fn answer(stream: TcpStream) -> String {
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if let Some(text) = line.to_lowercase().strip_prefix("content-length:") {
+                length = text.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+        reader.get_mut().write_all(answer).unwrap();
+        String::from_utf8(body).unwrap()
+    }
+
+    #[test]
+    fn an_agent_that_hangs_takes_nobody_elses_lease() {
+        // Its connections are accepted by the kernel, and never answered.
+        let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
+        let lives = TcpListener::bind("127.0.0.1:0").unwrap();
+        let members = vec![member(&hangs), member(&lives)];
+        let began = Instant::now();
+        let keeper = Keeper::start(members, Duration::from_millis(50));
+        for _ in 0..5 {
+            let (stream, _) = lives.accept().unwrap();
+            assert!(answer(stream).contains("renew"));
+        }
+        assert!(began.elapsed() < Duration::from_secs(4), "each renewal waited for the other");
+        let ending = spawn(move || drop(keeper));
+        while !answer(lives.accept().unwrap().0).contains("end") {}
+        ending.join().unwrap();
     }
 }

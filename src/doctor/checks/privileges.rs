@@ -84,7 +84,7 @@ pub(super) fn privileges(facts: &Facts, account: &Account) -> Vec<Finding> {
     }
     let schema: Vec<&str> = OWN_SCHEMA
         .into_iter()
-        .filter(|name| !has(&account.global, name) && !has(&account.schema, name))
+        .filter(|name| !account.may_here(name))
         .filter(|name| !missing.iter().any(|(privilege, _)| privilege == name))
         .collect();
     if !schema.is_empty() {
@@ -117,11 +117,11 @@ fn missing(facts: &Facts, account: &Account) -> Vec<(&'static str, &'static str)
     let needs = SOURCE.iter().chain(apply);
     let here = needs.filter(|need| need.family.is_none_or(|family| family == facts.family));
     let mut missing: Vec<_> = here
-        .filter(|need| !need.any_of.iter().any(|name| has(&account.global, name)))
+        .filter(|need| !need.any_of.iter().any(|name| account.may(name)))
         .filter_map(|need| Some((*need.any_of.first()?, need.what)))
         .collect();
     if facts.role == Role::Replica {
-        let repeated = REPEATED.into_iter().filter(|name| !has(&account.global, name));
+        let repeated = REPEATED.into_iter().filter(|name| !account.may(name));
         missing.extend(repeated.map(|name| (name, "repeat the source's statements")));
     }
     missing
@@ -130,12 +130,10 @@ fn missing(facts: &Facts, account: &Account) -> Vec<(&'static str, &'static str)
 /// Only for an account that is not simply given everything, as the manual says.
 fn superfluous(facts: &Facts, account: &Account) -> Option<Finding> {
     let unused: Vec<&str> = match facts.role {
-        Role::Replica => NEVER_USED.into_iter().filter(|name| has(&account.global, name)).collect(),
-        Role::Source => NEVER_USED
-            .into_iter()
-            .chain(REPEATED)
-            .filter(|name| has(&account.global, name))
-            .collect(),
+        Role::Replica => NEVER_USED.into_iter().filter(|name| account.may(name)).collect(),
+        Role::Source => {
+            NEVER_USED.into_iter().chain(REPEATED).filter(|name| account.may(name)).collect()
+        }
     };
     if unused.is_empty() {
         return None;
@@ -151,8 +149,4 @@ fn agent(role: Role) -> &'static str {
         Role::Source => "a source's agent",
         Role::Replica => "a replica's agent",
     }
-}
-
-fn has(privileges: &[String], wanted: &str) -> bool {
-    privileges.iter().any(|privilege| privilege == wanted)
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{SegmentIndex, Summary, bytes};
 use crate::segment::{Before, SegmentHeader};
 use crate::view::Shared;
-use crate::{ClusterId, Error, LogReader, Lsn, disk};
+use crate::{ClusterId, Disk, Error, LogReader, Lsn, disk};
 
 const EXTENSION: &str = "idx";
 
@@ -54,9 +54,9 @@ struct Sealed {
 }
 
 /// Takes the index of the segment at `path` away; it describes what is about to go.
-pub(crate) fn forget(path: &Path) {
+pub(crate) fn forget(disk: &Disk, path: &Path) {
     // An index that stays is not believed: it is tied to its segment.
-    let _ = fs::remove_file(path.with_extension(EXTENSION));
+    let _ = disk.remove(&path.with_extension(EXTENSION));
 }
 
 /// Offset and first record of the run with `lsn` in the sealed segment `base`, where that takes no

@@ -1,14 +1,12 @@
 //! The first bytes of a segment file. `FORMAT.md`, "Segment header".
 
-use std::fs::File;
-use std::path::Path;
-
 use crate::codec::{Bad, Input, Sink};
+use crate::disk::File;
 use crate::link::Takes;
-use crate::{ClusterId, Epoch, Error, Fault, Lsn, SourceContext, Timestamp, disk};
+use crate::{ClusterId, Epoch, Error, Fault, Lsn, SourceContext, Timestamp};
 
 /// First eight bytes of every segment.
-const MAGIC: &[u8; 8] = b"PLIMSEG\n";
+pub(crate) const MAGIC: &[u8; 8] = b"PLIMSEG\n";
 
 /// The version of a log's first segments. Later ones are written where a frame needs it
 /// (`Codec::version`), and behind those.
@@ -58,6 +56,31 @@ pub(crate) struct Before {
     pub bytes: u64,
 }
 
+impl Before {
+    /// A record is before every base but 1, in an older segment, of no later epoch.
+    fn fits(&self, cluster: ClusterId, base: Lsn, epoch: Epoch) -> Result<(), Bad> {
+        let record = base > Lsn::FIRST;
+        let wrong = |there: bool| there != record;
+        if wrong(self.epoch.is_some()) || self.epoch.is_some_and(|before| before > epoch) {
+            return Err("epoch of the record before");
+        }
+        if wrong(self.timestamp.is_some()) {
+            return Err("timestamp of the record before");
+        }
+        // The first segment behind a `beginning` has none before it.
+        if self.base.is_some_and(|before| before >= base) {
+            return Err("base LSN of the segment before");
+        }
+        if self.base.is_some() != (self.bytes > 0) {
+            return Err("length of the segment before");
+        }
+        if !record && self.chain != crate::frame::first_chain(cluster) {
+            return Err("chain: the first is of the cluster id");
+        }
+        Ok(())
+    }
+}
+
 impl SegmentHeader {
     /// Which frames may stand in it.
     pub fn takes(&self) -> Takes {
@@ -99,25 +122,26 @@ impl SegmentHeader {
         out
     }
 
-    /// Reads and checks the header of the segment at `path`, whose name must agree.
+    /// Reads and checks the header of a segment, whose file name must agree.
     ///
     /// # Errors
     /// [`Error::Damaged`]; those of the system.
-    pub fn read(file: &File, path: &Path) -> Result<SegmentHeader, Error> {
+    pub fn read(file: &File) -> Result<SegmentHeader, Error> {
+        let path = file.path();
         let damaged = |fault| Error::damaged(path, 0, fault);
-        let found = disk::length(file, path)?;
+        let found = file.length()?;
         let short = |expected: u64| damaged(Fault::Short { expected, found });
         let mut bytes = vec![0; FIXED];
         if found < FIXED as u64 {
             return Err(short(FIXED as u64));
         }
-        disk::read_at(file, path, &mut bytes, 0)?;
+        file.read_at(&mut bytes, 0)?;
         let length = header_len(&bytes).map_err(damaged)?;
         if found < u64::from(length) {
             return Err(short(u64::from(length)));
         }
         bytes.resize(usize::try_from(length).unwrap_or(FIXED), 0);
-        disk::read_at(file, path, &mut bytes, 0)?;
+        file.read_at(&mut bytes, 0)?;
         let header = SegmentHeader::decode(&bytes).map_err(damaged)?;
         if path.file_name() != Some(SegmentHeader::file_name(header.base).as_ref()) {
             return Err(damaged(Fault::Field("base LSN: the file name says another")));
@@ -176,6 +200,7 @@ fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
     let bytes = input.u64("length of the segment before")?;
     let before_epoch = Epoch::new(input.u32("epoch")?);
     let before = Before { chain, epoch: before_epoch, timestamp, base: before_base, bytes };
+    before.fits(cluster, base, epoch)?;
     let context_len = input.u32("context length")?;
     if input.rest().len() as u64 != u64::from(context_len) {
         return Err("context length");
@@ -184,5 +209,8 @@ fn fields(mut input: Input<'_>, len: u64) -> Result<SegmentHeader, Bad> {
         0 => None,
         _ => Some(SourceContext::decode(input)?),
     };
+    if context.as_ref().is_some_and(|context| !context.is_before(base)) {
+        return Err("source context: of later records");
+    }
     Ok(SegmentHeader { version, cluster, epoch, base, before, context, len })
 }

@@ -1,12 +1,12 @@
 //! A segment's bytes: read piece by piece while it grows, mapped once it is sealed.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::segment::map::map_sealed;
-use crate::{Error, Fault, Frame, FrameHeader, disk};
+use crate::disk::{Disk, File};
+use crate::view::Segment;
+use crate::{Error, Fault, Frame, FrameHeader};
 
 /// How much of a growing segment is read at once: some whole frames of the usual size.
 const READ_BYTES: u64 = 256 << 10;
@@ -28,13 +28,15 @@ enum Stored {
 }
 
 impl Source {
-    pub fn growing(file: File, path: &Path) -> Source {
-        Source { path: path.to_owned(), bytes: Stored::File { file, piece: Bytes::new(), at: 0 } }
-    }
-
-    pub fn sealed(file: &File, path: &Path, bytes: u64) -> Result<Source, Error> {
-        let map = map_sealed(file, path, bytes)?;
-        Ok(Source { path: path.to_owned(), bytes: Stored::Map(map) })
+    /// Opens a segment of the view.
+    pub fn open(disk: &Disk, segment: &Segment) -> Result<Source, Error> {
+        let file = disk.open(&segment.path)?;
+        let path = segment.path.clone();
+        let bytes = match segment.sealed {
+            true => Stored::Map(file.map(segment.end)?),
+            false => Stored::File { file, piece: Bytes::new(), at: 0 },
+        };
+        Ok(Source { path, bytes })
     }
 
     pub fn path(&self) -> &Path {
@@ -74,7 +76,7 @@ impl Source {
         }
         let length = count.max(READ_BYTES.min(limit.saturating_sub(offset)));
         let mut fresh = BytesMut::zeroed(usize::try_from(length).unwrap_or(usize::MAX));
-        disk::read_at(file, &self.path, &mut fresh, offset)?;
+        file.read_at(&mut fresh, offset)?;
         (*piece, *at) = (fresh.freeze(), offset);
         Ok(slice(piece, Some(0), count).unwrap_or_default())
     }

@@ -13,5 +13,6 @@ mod hostile;
 mod model;
 mod refuse;
 mod remove;
+mod repair;
 mod round_trip;
 mod torn;

@@ -4,6 +4,7 @@ use std::fs;
 
 use wal::{Body, Log, Lsn, verify};
 
+use crate::refuse::crc32;
 use crate::support::*;
 
 /// A log whose last frame is written but not flushed: segment, start and end of that frame.
@@ -64,6 +65,22 @@ fn the_same_frame_once_flushed_is_damage() {
         assert_eq!(damage(verify(&folder.path)), (name(&path), start));
         assert_eq!(fs::read(&path).unwrap(), bytes, "nothing was repaired by guessing");
     }
+}
+
+/// What a newer version wrote last, before it was killed: never cut by an older one.
+#[test]
+fn a_signed_header_that_is_not_known_is_no_torn_tail() {
+    let folder = Folder::fast();
+    let (path, start, _) = unflushed_tail(&folder);
+    let mut header = fs::read(&path).unwrap()[start as usize..][..60].to_vec();
+    header[2] = 9;
+    let crc = crc32(&header[..56]);
+    header[56..].copy_from_slice(&crc.to_le_bytes());
+    overwrite(&path, start, &header);
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(damage(Log::open(&folder.path, SMALL).map(|_| ())), (name(&path), start));
+    assert_eq!(damage(verify(&folder.path)), (name(&path), start));
+    assert_eq!(fs::read(&path).unwrap(), bytes, "nothing was cut");
 }
 
 #[test]

@@ -34,6 +34,9 @@ const PACKAGES: &[&str] = &[
     "libssl-dev",
     // Certificates for MariaDB in the tests; MySQL makes its own.
     "openssl",
+    // The second reader of the log's format, in the tests.
+    "python3",
+    "libzstd1",
 ];
 
 /// What is wanted of MySQL, whose root is large. MariaDB and the tools are always wanted.
