@@ -8,8 +8,12 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 pub const LOG_WRITTEN: &str = "plimsoll_log_written_lsn";
 /// Fsynced up to here.
 pub const LOG_FLUSHED: &str = "plimsoll_log_flushed_lsn";
-/// Bytes of all segments: the log is never trimmed by itself.
+/// Bytes of all segments.
 pub const LOG_BYTES: &str = "plimsoll_log_bytes";
+/// Bytes of segments that would have gone if nobody needed them.
+pub const LOG_HELD_BYTES: &str = "plimsoll_log_held_bytes";
+/// Age of the oldest of those.
+pub const LOG_HELD_SECONDS: &str = "plimsoll_log_held_age_seconds";
 /// 1 while the log's disk is full.
 pub const LOG_NO_ROOM: &str = "plimsoll_log_no_room";
 /// Segments that were compressed again since the start.

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use wal::{LogPoint, Lsn, Timestamp};
 
+use super::keeping::Held;
 use super::state::{AgentState, LetGo};
 use super::{Parts, feed_http};
 use crate::certificate::CertificateStatus;
@@ -92,7 +93,17 @@ struct Status {
     /// The lowest record that a named consumer of the change feed still needs, as the coordinator last
     /// said.
     consumers_need: Option<Lsn>,
+    log: LogStatus,
     certificates: Vec<CertificateStatus>,
+}
+
+/// How much of the log there is, and why not less.
+#[derive(Serialize)]
+struct LogStatus {
+    first: Option<Lsn>,
+    bytes: u64,
+    #[serde(flatten)]
+    held: Held,
 }
 
 async fn status(State(parts): State<Parts>) -> Json<Status> {
@@ -115,6 +126,11 @@ async fn status(State(parts): State<Parts>) -> Json<Status> {
         applied_timestamp: applied.map(|(_, timestamp)| timestamp),
         no_room: progress.no_room,
         consumers_need: parts.view.borrow().as_ref().and_then(crate::report::View::lowest_needed),
+        log: LogStatus {
+            first: parts.log.reader().first_lsn(),
+            bytes: parts.log.reader().bytes(),
+            held: parts.held.lock().clone(),
+        },
         certificates: parts.doors.certificates(),
     })
 }

@@ -30,8 +30,11 @@ fn set_log(parts: &Parts) {
     gauge!(names::COMMIT_LSN).set(lsn(progress.visible));
     gauge!(names::APPLIED_LSN).set(lsn(parts.applied.now().map(|(lsn, _)| lsn)));
     gauge!(names::LOG_NO_ROOM).set(flag(progress.no_room));
-    let bytes: u64 = parts.log.reader().segments().iter().map(|segment| segment.bytes).sum();
+    let bytes = parts.log.reader().bytes();
     gauge!(names::LOG_BYTES).set(bytes as f64);
+    let held = parts.held.lock().clone();
+    gauge!(names::LOG_HELD_BYTES).set(held.held_bytes as f64);
+    gauge!(names::LOG_HELD_SECONDS).set(held.held_seconds as f64);
 }
 
 fn set_state(parts: &Parts, state: &AgentState) {

@@ -4,8 +4,9 @@
 //! coordinator's view says; without one it is a *witness*. Its log answers other members in every
 //! role, also when its server is down or its applier has stopped.
 //!
-//! `member` opens the log and serves it; `source` makes a reign and `reign` runs it; `replica` runs
-//! the applier; `state` is what all of them tell, and `http` and the coordinator link show.
+//! `member` opens the log and serves it; `keeping` looks after its files, by what `retention`
+//! decides; `source` makes a reign and `reign` runs it; `replica` runs the applier; `state` is what all
+//! of them tell, and `http` and the coordinator link show.
 //!
 //! Decides nothing about data: who may append is `log`'s, what is committed `quorum`'s, what is
 //! acknowledged `ack`'s.
@@ -18,6 +19,7 @@ mod guard;
 mod hold;
 mod http;
 mod intake;
+mod keeping;
 mod member;
 mod mending;
 mod metrics;
@@ -27,6 +29,7 @@ mod protection;
 mod recompression;
 mod reign;
 mod replica;
+mod retention;
 mod resume;
 mod source;
 mod state;
@@ -56,6 +59,7 @@ use crate::renewal::{Doors, Renewals};
 use crate::report::{Handle, MemberRole, View};
 use crate::wire::{Identity, PeerRole};
 use hold::Hold;
+use keeping::HeldNow;
 use state::{AppliedWatch, Shared};
 use throttle::Committed;
 use verification::Verifications;
@@ -73,6 +77,8 @@ struct Parts {
     shared: Shared,
     applied: AppliedWatch,
     committed: Committed,
+    /// What keeps the log from becoming shorter.
+    held: HeldNow,
     /// Somebody has declared where the replica stands: a stopped applier begins anew.
     adopted: Arc<Notify>,
     /// Who holds it, holds the ACKs back: for milliseconds only.
@@ -138,6 +144,7 @@ pub async fn run(
         shared,
         applied,
         committed: Committed::default(),
+        held: HeldNow::default(),
         adopted: Arc::default(),
         acks: Arc::default(),
         hold: Hold::default(),
@@ -151,6 +158,7 @@ pub async fn run(
     recompression::start(&parts, &tasks, &stop);
     tasks.spawn(mending::run(parts.clone(), stop.clone()));
     tasks.spawn(state::tell_coordinator(parts.clone(), stop.clone()));
+    tasks.spawn(keeping::keep(parts.clone(), stop.clone()));
     let role = tokio::spawn(play_role(parts, stop.clone()));
     let ended = tokio::select! {
         ended = log_ended => Some(ended),

@@ -39,7 +39,7 @@ pub(super) enum Topic {
     Change,
     /// The applier has stopped.
     Applier,
-    /// The log is damaged, and being mended.
+    /// The log is damaged, and being mended; or its disk is nearly full.
     Log,
 }
 

@@ -63,6 +63,7 @@ fn member() -> Member {
         hold: Hold::default(),
         verifications: Verifications::default(),
         feeds: Feeds::new(stop.clone()),
+        held: super::keeping::HeldNow::default(),
     };
     Member { parts, view, _folder: folder }
 }

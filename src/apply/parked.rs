@@ -44,6 +44,21 @@ pub async fn prepare_parked(reader: &LogReader, config: &ServerConfig) -> Result
     Ok(done)
 }
 
+/// The first record that holds a prepared XA transaction of this server; `None` where none is parked.
+///
+/// # Errors
+/// [`Error::Server`]; [`Error::BadRow`].
+pub async fn first_parked(config: &ServerConfig) -> Result<Option<Lsn>, Error> {
+    let mut session = Session::connect(config, DEADLINE).await?;
+    let tables = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'plimsoll' AND \
+                  TABLE_NAME = 'xa_parked'";
+    // A server that was never a replica has no such table.
+    let found = session.value(tables).await?.is_some_and(|count| count != "0");
+    let parked = if found { parked(&mut session).await? } else { Vec::new() };
+    session.close().await;
+    Ok(parked.first().map(|(_, lsn)| *lsn))
+}
+
 async fn parked(session: &mut Session) -> Result<Vec<(String, Lsn)>, Error> {
     let rows = session.rows("SELECT xid, lsn FROM plimsoll.xa_parked ORDER BY lsn").await?;
     rows.iter().map(parse_parked).collect()

@@ -2,9 +2,12 @@
 //!
 //! In: a folder. Out: text or JSON lines. Opens without the writer's lock and changes nothing;
 //! `repair` alone takes the lock, and other members' records.
+//! Exit codes: 0, what was asked for is there and sound; 1, it is not; 2, the question is none.
 //! Does not follow a growing log.
 
 mod line;
+mod progress;
+mod survey;
 mod repair;
 mod rows;
 
@@ -16,6 +19,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use wal::{BinlogPosition, Find, Gtid, LogReader, Lsn, Timestamp};
 
+use self::progress::Bar;
 use self::rows::{Look, Printer};
 use crate::explain::{Code, Coded};
 use crate::wall_clock::Time;
@@ -46,7 +50,15 @@ enum Verb {
         #[arg(long)]
         heads: bool,
     },
-    /// Print whose log it is, its segments and its epochs.
+    /// Print its segments: records, times, bytes, codecs, indexes.
+    Ls {
+        /// The log folder of an agent.
+        dir: PathBuf,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print whose log it is, its epochs, and what it holds.
     Stat {
         /// The log folder of an agent.
         dir: PathBuf,
@@ -58,6 +70,9 @@ enum Verb {
     Verify {
         /// The log folder of an agent.
         dir: PathBuf,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Write damaged segments anew with another member's records. The agent must be stopped: one that
     /// runs does this by itself.
@@ -105,10 +120,11 @@ pub fn run(args: LogArgs) -> anyhow::Result<ExitCode> {
         Verb::Dump { dir, from, limit, json, heads } => {
             dump(&mut out, &dir, from, limit, Look { json, heads })
         }
-        Verb::Stat { dir, json } => stat(&mut out, &dir, json),
-        Verb::Verify { dir } => verify(&mut out, &dir),
+        Verb::Ls { dir, json } => survey::ls(&mut out, &open(&dir)?, json),
+        Verb::Stat { dir, json } => survey::stat(&mut out, &open(&dir)?, json),
+        Verb::Verify { dir, json } => verify(&mut out, &dir, json),
         Verb::Repair(args) => {
-            repair::run(&mut out, &args).and_then(|()| verify(&mut out, args.dir()))
+            repair::run(&mut out, &args).and_then(|()| verify(&mut out, args.dir(), false))
         }
         Verb::Find { dir, what, json } => find(&mut out, &dir, &what, json),
     };
@@ -149,40 +165,11 @@ fn dump(
     Ok(if printer.untold == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn stat(out: &mut impl Write, dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let reader = open(dir)?;
-    let segments = reader.segments();
-    let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
-    if json {
-        let segments: Vec<_> = segments.iter().map(line::segment_json).collect();
-        let stat = serde_json::json!({
-            "cluster": reader.cluster(), "incarnation": reader.incarnation(),
-            "first_lsn": reader.first_lsn(), "last": reader.written(), "bytes": bytes,
-            "epochs": reader.epochs(), "segments": segments,
-        });
-        writeln!(out, "{stat}")?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    writeln!(out, "cluster      {}", reader.cluster())?;
-    writeln!(out, "incarnation  {}", reader.incarnation())?;
-    match (reader.first_lsn(), reader.written()) {
-        (Some(first), Some(last)) => {
-            writeln!(out, "records      {first} to {} (epoch {})", last.lsn, last.epoch)?;
-        }
-        _ => writeln!(out, "records      none")?,
-    }
-    writeln!(out, "bytes        {bytes} in {} segments", segments.len())?;
-    for point in reader.epochs() {
-        writeln!(out, "epoch        {} ends at {}", point.epoch, point.lsn)?;
-    }
-    for segment in &segments {
-        line::write_segment(out, segment)?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn verify(out: &mut impl Write, dir: &Path) -> anyhow::Result<ExitCode> {
-    let verified = wal::verify(dir).with_context(|| {
+fn verify(out: &mut impl Write, dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let bar = Bar::of(dir);
+    let verified = wal::verify_with(dir, &|bytes| bar.passed(bytes));
+    bar.end();
+    let verified = verified.with_context(|| {
         format!(
             "the log at {} is not sound; if it is damaged, mend it from another member (its \
              running agent does so by itself; else `plimsoll log repair`)",
@@ -190,6 +177,14 @@ fn verify(out: &mut impl Write, dir: &Path) -> anyhow::Result<ExitCode> {
         )
     })?;
     let wal::Verified { segments, frames, records, bytes, last, unflushed_bytes } = verified;
+    if json {
+        let sound = serde_json::json!({
+            "sound": true, "segments": segments, "frames": frames, "records": records,
+            "bytes": bytes, "last": last, "unflushed_bytes": unflushed_bytes,
+        });
+        writeln!(out, "{sound}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     writeln!(
         out,
         "sound: {records} records in {frames} frames, {segments} segments, {bytes} bytes"

@@ -10,7 +10,7 @@
 
 mod ledger;
 mod member;
-mod progress;
+pub(super) mod progress;
 mod report;
 mod session;
 mod table;

@@ -33,6 +33,8 @@ pub struct AgentConfig {
     pub segment_bytes: u64,
     /// Age from which a sealed segment is compressed again; `None`: never. Default: 1 h.
     pub recompress_after: Option<Duration>,
+    /// What of the log may go. Default: nothing.
+    pub keep: Keep,
     /// The server beside it; `None` for a witness.
     pub server: Option<AgentServer>,
 }
@@ -42,6 +44,17 @@ impl AgentConfig {
     pub fn log_dir(&self) -> PathBuf {
         self.data_dir.join("log")
     }
+}
+
+/// What of a log may go; all `None`: nothing ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keep {
+    /// Segments that were sealed longer ago than this go.
+    pub age: Option<Duration>,
+    /// While the log is larger than so many bytes, its oldest segment goes.
+    pub bytes: Option<u64>,
+    /// So many bytes of the disk stay free, whoever needs the log.
+    pub free: Option<u64>,
 }
 
 /// The server beside an agent.
@@ -62,6 +75,9 @@ pub struct AgentServer {
 }
 
 const SEGMENT: (SizeText, SizeText) = (SizeText(64 << 10), SizeText(1 << 30));
+const KEEP_AGE: (DurationText, DurationText) =
+    (DurationText(Duration::from_secs(1)), DurationText(Duration::from_secs(10 * 365 * 86_400)));
+const KEEP_SIZE: (SizeText, SizeText) = (SizeText(64 << 10), SizeText(1 << 50));
 const MAX_TRANSACTION: (SizeText, SizeText) = (SizeText(1 << 20), SizeText(1 << 30));
 const HEARTBEAT: (DurationText, DurationText) =
     (DurationText(Duration::from_millis(100)), DurationText(Duration::from_secs(60)));
@@ -88,6 +104,7 @@ pub(super) fn validate(
     at("agent.coordinators", address::check_list(&raw.coordinators))?;
     at("agent.timestamps", check_timestamps(&raw.timestamps, raw.server.is_some()))?;
     at("agent.segment", in_range(raw.segment, SEGMENT))?;
+    let keep = keep(&raw)?;
     let server_id = default_server_id(&cluster.name, &raw.name);
     let server = raw.server.map(|server| validate_server(server, server_id, files)).transpose()?;
     Ok(AgentConfig {
@@ -101,7 +118,25 @@ pub(super) fn validate(
         timestamps: raw.timestamps,
         segment_bytes: raw.segment.0,
         recompress_after: raw.recompress_after.0.map(|after| after.0),
+        keep,
         server,
+    })
+}
+
+/// A log that is kept for less than some seconds could go before a member has come back.
+fn keep(raw: &RawAgent) -> Result<Keep, Fault> {
+    if let Some(age) = raw.keep_age {
+        at("agent.keep_age", in_range(age, KEEP_AGE))?;
+    }
+    for (key, size) in [("agent.keep_bytes", raw.keep_bytes), ("agent.keep_free", raw.keep_free)] {
+        if let Some(size) = size {
+            at(key, in_range(size, KEEP_SIZE))?;
+        }
+    }
+    Ok(Keep {
+        age: raw.keep_age.map(|age| age.0),
+        bytes: raw.keep_bytes.map(|size| size.0),
+        free: raw.keep_free.map(|size| size.0),
     })
 }
 

@@ -29,7 +29,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use agent::{AgentConfig, AgentServer};
+pub use agent::{AgentConfig, AgentServer, Keep};
 pub use coordinator::{CoordinatorConfig, MemberConfig};
 pub use error::{Error, Problem};
 pub use http::{HttpAccess, HttpTls};

@@ -115,6 +115,14 @@ pub(super) struct RawAgent {
     /// "off": never. Default: "1h".
     #[serde(default = "recompress_after")]
     pub recompress_after: OrOff<DurationText>,
+    /// Segments that were sealed longer ago go, unless somebody needs them. Default: none go by age.
+    pub keep_age: Option<DurationText>,
+    /// While the log is larger, its oldest segments go, unless somebody needs them. Default: none go
+    /// by size.
+    pub keep_bytes: Option<SizeText>,
+    /// What stays free on the log's disk: when less is left, segments go early, and at last also
+    /// those that a consumer or a lagging member needs. Default: nobody is given up.
+    pub keep_free: Option<SizeText>,
     /// The server beside it. Absent: a witness.
     pub server: Option<RawServer>,
 }

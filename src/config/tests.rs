@@ -171,6 +171,8 @@ fn what_cannot_be_is_refused_with_key_and_way_out() {
         ("timestamps = [\"127.0.0.1:7200\"]", "timestamps = []", "agent.timestamps", "empty"),
         ("timestamps = [\"127.0.0.1:7200\"]", "timestamps = [\"a:1\", \"b:1\"]", "agent.timestamps", "odd"),
         ("timestamps = [\"127.0.0.1:7200\"]", "segment = \"1KiB\"\ntimestamps = [\"a:1\"]", "agent.segment", "64KiB"),
+        ("timestamps = [\"127.0.0.1:7200\"]", "keep_age = \"1ms\"\ntimestamps = [\"a:1\"]", "agent.keep_age", "1s"),
+        ("timestamps = [\"127.0.0.1:7200\"]", "keep_free = \"1KiB\"\ntimestamps = [\"a:1\"]", "agent.keep_free", "64KiB"),
         ("[agent.server]", "[agent.server]\nport = 0", "agent.server.port", "1"),
         ("[agent.server]", "[agent.server]\nfallback_port = 3306", "agent.server.fallback_port", "own port"),
         ("[agent.server]", "[agent.server]\nstart = \"now\"", "agent.server.start", "current"),

@@ -181,8 +181,14 @@ impl Session {
     }
 
     async fn push_view(&mut self) -> Result<(), String> {
-        let picture = self.view.borrow_and_update().clone();
-        self.send(VIEW, &picture.view).await
+        let mut view = self.view.borrow_and_update().view.clone();
+        {
+            let board = self.board.lock();
+            for member in &mut view.members {
+                member.reached = board.has(&member.member, member.has_server);
+            }
+        }
+        self.send(VIEW, &view).await
     }
 
     async fn send<T: serde::Serialize>(&mut self, kind: u8, body: &T) -> Result<(), String> {

@@ -10,7 +10,7 @@ use wal::{Incarnation, LogPoint, Lsn};
 
 use crate::cluster::{MemberName, Voter};
 use crate::lag::History;
-use crate::report::{Mark, Report};
+use crate::report::{Mark, MemberRole, Report};
 
 /// A member whose newest report is older is not counted on: five reports are missing.
 pub const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -98,6 +98,17 @@ impl Board {
         self.members.get(member)
     }
 
+    /// The last record that a member has in its log and, where it has one, in its server; `None`
+    /// where it has not said so to this process. A source's server has what its binlog has.
+    pub fn has(&self, member: &MemberName, has_server: bool) -> Option<Lsn> {
+        let (_, report) = self.members.get(member)?.report.as_ref()?;
+        let flushed = report.flushed?.lsn;
+        if !has_server || report.role == MemberRole::Source {
+            return Some(flushed);
+        }
+        report.applied.map(|applied| flushed.min(applied.lsn))
+    }
+
     /// The highest commit point anybody reported.
     pub fn commit(&self) -> Option<Mark> {
         self.commit
@@ -125,7 +136,6 @@ mod tests {
     use wal::Epoch;
 
     use super::*;
-    use crate::report::MemberRole;
 
     fn lsn(number: u64) -> Lsn {
         Lsn::new(number).unwrap()

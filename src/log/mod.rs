@@ -9,6 +9,7 @@
 //!
 //! Does not know the quorum, the network or the source; does not decide what is committed.
 
+mod beginning;
 mod error;
 mod gate;
 pub mod history;

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use wal::{
-    ClusterId, Damage, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, Mended, Recompressor,
-    SourceContext, Timestamp,
+    Beginning, ClusterId, Damage, Frame, Incarnation, Log, LogPoint, LogReader, Lsn, Mended,
+    Recompressor, Removal, SourceContext, Timestamp,
 };
 
 use super::gate::{Admission, Gate};
@@ -69,11 +69,13 @@ pub struct Append {
     pub refusals: mpsc::Sender<Refusal>,
 }
 
-enum Request {
+pub(super) enum Request {
     Append(Append),
     Promise(Shipper, oneshot::Sender<Result<Standing, Refusal>>),
     Standing(oneshot::Sender<Standing>),
     Cut(Shipper, Option<LogPoint>, oneshot::Sender<Result<(), Refusal>>),
+    Begin(Shipper, Box<Beginning>, oneshot::Sender<Result<(), Refusal>>),
+    Remove(Lsn, oneshot::Sender<Result<Removal, wal::Error>>),
     Damage(String, oneshot::Sender<Option<Damage>>),
     Mend(Box<Mended>, oneshot::Sender<bool>),
 }
@@ -146,7 +148,7 @@ impl LogHandle {
         self.ask(|reply| Request::Mend(Box::new(mended), reply)).await
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, Error> {
@@ -194,8 +196,8 @@ impl LogHandle {
 
 /// The log's thread.
 pub struct LogService {
-    log: Log,
-    gate: Gate,
+    pub(super) log: Log,
+    pub(super) gate: Gate,
     promise: PromiseFile,
     history: Arc<[LogPoint]>,
     requests: mpsc::Receiver<Request>,
@@ -295,6 +297,13 @@ impl LogService {
                 let answer = self.cut_for(shipper, keep)?;
                 let _ = reply.send(answer);
             }
+            Request::Begin(shipper, beginning, reply) => {
+                let answer = self.begin(shipper, *beginning)?;
+                let _ = reply.send(answer);
+            }
+            Request::Remove(keep, reply) => {
+                let _ = reply.send(self.remove_before(keep));
+            }
             Request::Damage(segment, reply) => {
                 let _ = reply.send(self.log.damage(&segment)?);
             }
@@ -306,13 +315,8 @@ impl LogService {
     }
 
     fn append(&mut self, append: &Append) -> Result<Result<(), Refusal>, Error> {
-        match self.gate.admit(append.shipper, append.before, &self.history) {
-            Admission::Refuse(refusal) => return Ok(Err(refusal)),
-            Admission::Write { promise: true } => match self.make_promise(append.shipper) {
-                Err(Error::Refused(refusal)) => return Ok(Err(self.no_room(refusal))),
-                made => made?,
-            },
-            Admission::Write { promise: false } => {}
+        if let Some(refusal) = self.admit(append.shipper, append.before)? {
+            return Ok(Err(refusal));
         }
         let mut last = append.before;
         for frame in &append.frames {
@@ -331,6 +335,22 @@ impl LogService {
         Ok(Ok(()))
     }
 
+    /// May `shipper` write behind `before`? Its promise is durable then.
+    pub(super) fn admit(
+        &mut self,
+        shipper: Shipper,
+        before: Option<LogPoint>,
+    ) -> Result<Option<Refusal>, Error> {
+        match self.gate.admit(shipper, before, &self.history) {
+            Admission::Refuse(refusal) => Ok(Some(refusal)),
+            Admission::Write { promise: false } => Ok(None),
+            Admission::Write { promise: true } => match self.make_promise(shipper) {
+                Err(Error::Refused(refusal)) => Ok(Some(self.no_room(refusal))),
+                made => made.map(|()| None),
+            },
+        }
+    }
+
     /// A full disk: said in [`Progress`], and nothing is promised or written.
     fn no_room(&mut self, refusal: Refusal) -> Refusal {
         self.no_room = true;
@@ -338,7 +358,7 @@ impl LogService {
     }
 
     /// What a failed write means to the shipper; an error of this member's own ends the process.
-    fn not_written(&mut self, error: Error) -> Result<Refusal, Error> {
+    pub(super) fn not_written(&mut self, error: Error) -> Result<Refusal, Error> {
         match error {
             Error::Log(wal::Error::Full { .. }) => {
                 self.no_room = true;
@@ -388,13 +408,8 @@ impl LogService {
         shipper: Shipper,
         keep: Option<LogPoint>,
     ) -> Result<Result<(), Refusal>, Error> {
-        match self.gate.admit(shipper, keep, &self.history) {
-            Admission::Refuse(refusal) => return Ok(Err(refusal)),
-            Admission::Write { promise: true } => match self.make_promise(shipper) {
-                Err(Error::Refused(refusal)) => return Ok(Err(self.no_room(refusal))),
-                made => made?,
-            },
-            Admission::Write { promise: false } => {}
+        if let Some(refusal) = self.admit(shipper, keep)? {
+            return Ok(Err(refusal));
         }
         if self.log.tail() > keep {
             self.cut(shipper, keep.map(|point| point.lsn))?;
@@ -449,7 +464,7 @@ impl LogService {
         Ok(())
     }
 
-    fn note_end(&mut self) {
+    pub(super) fn note_end(&mut self) {
         // Only the last entry changes but at an epoch's start or a cut.
         let unchanged = match (self.history.last(), self.log.tail()) {
             (Some(last), Some(tail)) => last.epoch == tail.epoch && last.lsn <= tail.lsn,

@@ -52,6 +52,9 @@ pub(super) struct Start {
     /// A line for the option file of every server, after our own.
     #[arg(long, value_name = "NAME=VALUE")]
     pub server_option: Vec<String>,
+    /// A line for the [agent] table of every agent's configuration.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub agent_option: Vec<String>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -86,6 +89,9 @@ impl Start {
             return Err(
                 "--routers: there is no router in this version yet; leave it out".to_owned()
             );
+        }
+        if let Some(line) = self.agent_option.iter().find(|line| line.contains(['\n', '\r'])) {
+            return Err(format!("--agent-option {line:?}: one line each"));
         }
         if let Some(line) = self.server_option.iter().find(|line| line.contains(['\n', '\r'])) {
             return Err(format!("--server-option {line:?}: one line each"));

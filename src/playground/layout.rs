@@ -28,6 +28,8 @@ pub struct Layout {
     pub bare: bool,
     /// Lines for every server's option file.
     pub server_options: Vec<String>,
+    /// Lines for every agent's `[agent]` table.
+    pub agent_options: Vec<String>,
     pub servers: Vec<Server>,
     pub witnesses: Vec<Agent>,
     pub coordinator: Coordinator,
@@ -105,6 +107,7 @@ impl Layout {
             ack: start.ack,
             bare: start.bare,
             server_options: start.server_option.clone(),
+            agent_options: start.agent_option.clone(),
             servers,
             witnesses,
             coordinator,

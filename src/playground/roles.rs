@@ -26,6 +26,9 @@ pub fn agent(layout: &Layout, agent: &Agent, server: Option<&Server>) -> String 
         coordinator = quoted(&local(layout.coordinator.listen)),
         timestamps = timestamps(layout),
     );
+    for line in &layout.agent_options {
+        text += &format!("{line}\n");
+    }
     if let Some(server) = server {
         text += &format!(
             "\n[agent.server]\nhost = \"127.0.0.1\"\nport = {port}\nfallback_port = {fallback}\n\

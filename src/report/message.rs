@@ -208,6 +208,10 @@ pub struct MemberView {
     pub has_server: bool,
     /// Whether it counts.
     pub standing: Standing,
+    /// The last record that both its log and, where it has one, its server have, as it last said to
+    /// this coordinator process. `None`: not known. What others keep for it rests on this.
+    #[serde(default)]
+    pub reached: Option<Lsn>,
 }
 
 /// Whether a member counts for commit and fence.

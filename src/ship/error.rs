@@ -77,6 +77,19 @@ pub enum Error {
         /// What arrived.
         got: Option<LogPoint>,
     },
+    /// The member lags behind the beginning of this log.
+    #[error(
+        "member {member} needs record {needed}, but this log begins with {first}: what lies between was \
+         removed; `plimsoll member replace {member}` with a new log folder"
+    )]
+    Removed {
+        /// Who.
+        member: MemberName,
+        /// What it needs next.
+        needed: wal::Lsn,
+        /// What there is.
+        first: wal::Lsn,
+    },
     /// The member has not the same records, or they cannot be written here.
     #[error("a damaged segment could not be written anew with the records of member {member}")]
     NotMended {
@@ -99,8 +112,11 @@ impl Error {
         match self {
             Error::Fenced { .. } => ErrorClass::Fenced,
             Error::Log(error) => error.class(),
-            // Damage is mended meanwhile.
-            Error::Read(wal::Error::Cut(_) | wal::Error::Damaged { .. }) => ErrorClass::Retry,
+            // Removed while it was being read: the next connection says what is missing. Damage is
+            // mended meanwhile.
+            Error::Read(
+                wal::Error::Cut(_) | wal::Error::Gone { .. } | wal::Error::Damaged { .. },
+            ) => ErrorClass::Retry,
             Error::Read(_) => ErrorClass::Fatal,
             _ => ErrorClass::Reconnect,
         }
@@ -115,6 +131,7 @@ impl Error {
             Error::BadMessage { .. } => Code::MEMBER_MESSAGE,
             Error::Fenced { .. } => Code::FENCED,
             Error::Incomplete { .. } => Code::CHOSEN_LOG_LOST,
+            Error::Removed { .. } => Code::LOG_GONE,
             Error::Log(error) => error.code(),
             Error::Read(error) | Error::NotMended { source: error, .. } => of_log(error),
         }

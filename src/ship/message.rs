@@ -37,6 +37,10 @@ pub mod kind {
     pub const APPEND: u8 = 40;
     /// [`super::Report`].
     pub const REPORT: u8 = 41;
+    /// [`wal::Beginning`]: this shipper's log begins behind this; an empty one begins there too.
+    pub const BEGIN: u8 = 42;
+    /// Empty: it does.
+    pub const BEGUN: u8 = 43;
 }
 
 /// A request in the name of a shipper.

@@ -104,6 +104,7 @@ pub async fn keep(member: MemberAddress, context: SenderContext, stop: Cancellat
             frames_sent: Instant::now(),
             pace: SILENCE,
             hold: None,
+            begins: None,
             reached: &mut reached,
         };
         let ended = tokio::select! {
@@ -155,6 +156,8 @@ struct Sender<'a> {
     pace: Duration,
     /// Until when the commit point is held.
     hold: Option<Instant>,
+    /// To be told to a member whose log is empty.
+    begins: Option<Arc<wal::Beginning>>,
     /// What this member reported in this reign: its log must still hold that when it comes back.
     reached: &'a mut Option<(Voter, LogPoint)>,
 }
@@ -180,6 +183,7 @@ impl Sender<'_> {
         .await?;
         let voter = standing.voter.clone();
         let counted = self.start_behind_common(&standing).await?;
+        self.begin(&mut to, &mut from).await?;
         pause.reset();
         self.tell(PeerEvent::State { member: voter.member.clone(), trouble: counted.clone() })
             .await;
@@ -235,6 +239,7 @@ impl Sender<'_> {
         let ours = self.context.log.standing().await?;
         self.before = history::last_common(&ours.epochs, &standing.epochs);
         self.next = Lsn::after(self.before.map(|point| point.lsn));
+        self.check_begins(standing)?;
         let shortened = match self.reached {
             Some((voter, point)) if *voter == standing.voter => {
                 (!history::holds(&standing.epochs, *point)).then(|| adopt::NotCounted::Shortened {
@@ -251,6 +256,45 @@ impl Sender<'_> {
             _ => None,
         };
         Ok(granted.or(shortened).map(|reason| reason.to_string()))
+    }
+
+    /// Does this log still have what the member needs next? An empty one can begin where this one
+    /// does.
+    fn check_begins(&mut self, standing: &Standing) -> Result<(), Error> {
+        let Some(beginning) = self.context.log.reader().beginning() else { return Ok(()) };
+        let first = beginning.last().lsn.next();
+        if self.next >= first {
+            return Ok(());
+        }
+        if standing.tail.is_some() {
+            let member = self.member.member.clone();
+            return Err(Error::Removed { member, needed: self.next, first });
+        }
+        (self.before, self.next) = (Some(beginning.last()), first);
+        self.begins = Some(beginning);
+        Ok(())
+    }
+
+    /// Lets an empty log begin where this one does.
+    async fn begin(
+        &mut self,
+        to: &mut wire::Sender,
+        from: &mut wire::Receiver,
+    ) -> Result<(), Error> {
+        let Some(beginning) = self.begins.take() else { return Ok(()) };
+        let sent = to.send(kind::BEGIN, &[&beginning.encode()]).await;
+        sent.map_err(|error| self.wire(error))?;
+        loop {
+            let message = timeout(SILENCE, from.next()).await.map_err(|_| self.silent())?;
+            let message = message.map_err(|error| self.wire(error))?;
+            match message.ok_or_else(|| self.closed())? {
+                message if message.kind == kind::BEGUN => return Ok(()),
+                message if message.kind == kind::REFUSED => return Err(self.refused(&message)),
+                // Of before.
+                message if message.kind == kind::REPORT => {}
+                message => return Err(self.bad(message.kind, "expected begun".to_owned())),
+            }
+        }
     }
 
     /// Until when a commit point that nothing else goes with waits for the next frame. Where frames

@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
-use wal::{Lsn, Timestamp};
+use wal::{Beginning, Lsn, Timestamp};
 
 use super::Error;
 use super::message::{self, Ask, Fetch, Report, Standing, kind};
@@ -113,6 +113,7 @@ impl Serving {
                 self.stand(kind::ATTACHED, log).await
             }
             kind::APPEND => self.append(message).await,
+            kind::BEGIN => self.begin(&message).await,
             kind::FETCH => {
                 let fetch: Fetch = serde_json::from_slice(&message.body)
                     .map_err(|error| self.bad(message.kind, error))?;
@@ -145,6 +146,22 @@ impl Serving {
             refusals: self.refusals.clone(),
         };
         Ok(self.log.append(append).await?)
+    }
+
+    async fn begin(&mut self, message: &Message) -> Result<(), Error> {
+        let Some(shipper) = self.attached else {
+            return Err(self.bad(kind::BEGIN, "its shipper has not attached"));
+        };
+        let beginning = Beginning::decode(&message.body, self.log.cluster());
+        let beginning = beginning.map_err(|error| self.bad(kind::BEGIN, error))?;
+        match self.log.begin(shipper, beginning).await {
+            Ok(()) => {
+                let sent = self.to.send(kind::BEGUN, &[]).await;
+                sent.map_err(|source| self.wire(source))
+            }
+            Err(crate::log::Error::Refused(refusal)) => self.refuse(refusal).await,
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn fetch(&mut self, fetch: Fetch) -> Result<(), Error> {

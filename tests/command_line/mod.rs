@@ -82,3 +82,57 @@ fn a_reader_that_goes_away_is_no_failure() {
     assert_eq!(said(&output), "");
     assert_eq!(output.status.code(), Some(0));
 }
+
+/// 0: there, and sound; 1: not; 2: no question. As scripts rely on it.
+#[test]
+fn the_log_verbs_end_with_0_1_or_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("wal/tests/golden/v2");
+    for file in std::fs::read_dir(golden).expect("golden files") {
+        let file = file.expect("an entry");
+        std::fs::copy(file.path(), folder.path().join(file.file_name())).expect("a copy");
+    }
+    let dir = folder.path().to_str().expect("UTF-8");
+    let json = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let output = plimsoll(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
+        let lines = String::from_utf8(output.stdout).expect("UTF-8");
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let listed = json(&["log", "ls", dir, "--json"]);
+    let segments = std::fs::read_dir(folder.path()).expect("the folder").filter(|file| {
+        file.as_ref().expect("an entry").path().extension().is_some_and(|end| end == "seg")
+    });
+    assert_eq!(listed.len(), segments.count());
+    assert_eq!((&listed[0]["base_lsn"], &listed[0]["sealed"]), (&1.into(), &true.into()));
+    assert!(listed[0]["codecs"]["lz4"].as_u64() > Some(0), "{}", listed[0]);
+    let stat = &json(&["log", "stat", dir, "--json"])[0];
+    let sum = |of: &str| listed.iter().filter_map(|one| one[of].as_u64()).sum::<u64>();
+    assert_eq!(stat["total"]["raw_bytes"], sum("raw_bytes"), "{stat}");
+    let kinds = stat["total"]["kinds"].as_object().expect("kinds");
+    let records: u64 = kinds.values().filter_map(serde_json::Value::as_u64).sum();
+    assert_eq!(stat["last"]["lsn"], records);
+    assert!(stat["total"]["largest"][0]["lsn"].is_u64(), "{stat}");
+    let verified = &json(&["log", "verify", dir, "--json"])[0];
+    assert_eq!((&verified["sound"], &verified["records"]), (&true.into(), &records.into()));
+    assert_eq!(json(&["log", "find", dir, "--lsn", "2", "--json"])[0]["lsn"], 2);
+
+    let missing = plimsoll(&["log", "find", dir, "--lsn", "999"]);
+    assert_eq!(missing.status.code(), Some(1), "{}", said(&missing));
+    for question in [&["--lsn", "0"][..], &["--gtid", "x"], &["--time", "noon"], &[]] {
+        let wrong = plimsoll(&[&["log", "find", dir], question].concat());
+        assert_eq!(wrong.status.code(), Some(2), "{question:?}: {}", said(&wrong));
+    }
+    let path = listed[1]["path"].as_str().expect("a path");
+    let mut bytes = std::fs::read(path).expect("a segment");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(path, bytes).expect("a damaged segment");
+    for verb in ["verify", "stat", "ls"] {
+        let damaged = plimsoll(&["log", verb, dir]);
+        assert_eq!(damaged.status.code(), Some(1), "{verb}");
+        let words = said(&damaged);
+        let name = path.rsplit('/').next().expect("a name");
+        assert!(words.contains(name) && words.contains("at offset"), "{verb}: {words}");
+    }
+}

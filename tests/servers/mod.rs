@@ -20,6 +20,7 @@ mod refusals;
 mod repair;
 mod replica_binlog;
 mod resume;
+mod retention;
 mod rotation;
 mod tail;
 mod throttle;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::link::{Link, Takes};
 use crate::segment::Source;
 use crate::view::{Segment, Shared};
-use crate::{Error, Fault, Frame, FrameHeader, LogPoint, Lsn};
+use crate::{Error, Fault, Frame, FrameHeader, LogPoint, Lsn, index};
 
 /// Reads frames in order. Cheap to keep; holds at most one open segment.
 pub struct Cursor {
@@ -64,7 +64,8 @@ impl Cursor {
                 Ok(None) => {}
                 Ok(Some(frame)) if frame.header().first_lsn > up_to => return Ok(None),
                 Ok(Some(frame)) => return Ok(Some(self.pass(frame))),
-                // What looked like damage was the writer cutting: ask the view again.
+                Err(error @ Error::Gone { .. }) => return Err(error),
+                // What looked like damage was the writer cutting or removing: ask the view again.
                 Err(_) if self.is_stale() => {}
                 Err(error) => return Err(error),
             }
@@ -72,7 +73,9 @@ impl Cursor {
     }
 
     fn is_stale(&self) -> bool {
-        self.shared.read().generation != self.generation
+        let view = self.shared.read();
+        let removed = view.first_lsn().is_some_and(|first| self.next < first);
+        view.generation != self.generation || removed && self.open.is_none()
     }
 
     /// Is the next record there? Follows the view over a cut.
@@ -133,8 +136,8 @@ impl Cursor {
             link: Link::before(header),
             end: segment.sealed.then_some(segment.end),
         };
-        if let Some(offset) = hint.filter(|&offset| offset > open.offset) {
-            open.jump(offset, segment.end)?;
+        if let Some((offset, first)) = hint.filter(|&(offset, _)| offset > open.offset) {
+            open.jump(offset, first, segment.end)?;
         }
         while open.skip_before(self.next, segment.end)? {}
         if let Some(behind) = &self.behind {
@@ -144,15 +147,25 @@ impl Cursor {
         Ok(open)
     }
 
-    fn locate(&self) -> Result<(Segment, Option<u64>), Error> {
+    /// The segment, and where in it to start looking: a frame's offset and first record.
+    fn locate(&self) -> Result<(Segment, Option<(u64, Lsn)>), Error> {
         let view = self.shared.read();
         let Some(first) = view.first_lsn() else {
             return Err(Error::Cut(self.next));
         };
         let index = view.segment_of(self.next).ok_or(Error::Gone { first })?;
         let segment = view.segments.get(index).ok_or(Error::Gone { first })?;
-        let hint = if index + 1 == view.segments.len() { view.hint(self.next) } else { None };
-        Ok((segment.clone(), hint))
+        let segment = segment.clone();
+        if index + 1 == view.segments.len() {
+            let hint = view.hint(self.next);
+            return Ok((segment, hint));
+        }
+        drop(view);
+        let hint = match segment.header.base {
+            base if base == self.next => None,
+            base => index::run_of(&self.shared, base, self.next),
+        };
+        Ok((segment, hint))
     }
 
     /// Segment file and offset of the frame that comes next, where one is open.
@@ -203,10 +216,14 @@ impl Open {
         header.map_err(|fault| Error::damaged(self.source.path(), self.offset, fault))
     }
 
-    /// To a frame start that the writer remembered; what is in front of it was checked then.
-    fn jump(&mut self, offset: u64, limit: u64) -> Result<(), Error> {
+    /// To a frame start that the writer, or an index, remembered. Where no such frame starts there,
+    /// the reader stays at the segment's first.
+    fn jump(&mut self, offset: u64, first: Lsn, limit: u64) -> Result<(), Error> {
+        let Ok(header) = self.source.header(offset, limit)? else { return Ok(()) };
+        if (header.first_lsn, header.epoch) != (first, self.takes.epoch) {
+            return Ok(());
+        }
         self.offset = offset;
-        let header = self.header(limit)?;
         self.link = Link {
             last: header.first_lsn.previous().map(|lsn| LogPoint { epoch: header.epoch, lsn }),
             chain: header.prev_chain,

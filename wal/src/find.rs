@@ -1,11 +1,14 @@
 //! Which record is meant: by LSN, timestamp, GTID, binlog position, or wall clock.
 //!
-//! Segments are chosen by their headers (or first transactions), then read.
+//! Segments are chosen by their headers and summaries, runs of frames by their indexes; what is said
+//! was read.
 
 use crate::codec::Place;
 use crate::encoding::{Content, Head};
 use crate::frame::visit;
-use crate::{BinlogPosition, Error, Frame, Gtid, LogReader, Lsn, Timestamp};
+use crate::index::{SegmentIndex, Stretch, Summary};
+use crate::view::Segment;
+use crate::{BinlogPosition, Cursor, Error, Frame, Gtid, LogReader, Lsn, Timestamp};
 
 /// What to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,117 +23,149 @@ pub enum Find {
     /// there; the newest, where names of files come twice.
     Position(BinlogPosition),
     /// The first transaction committed at or after this time by the source's wall clock,
-    /// microseconds since 1970 UTC. Clocks jump: as good as the clock was.
+    /// microseconds since 1970 UTC. Clocks jump back and forth: every transaction in front of it
+    /// says an earlier time, while some behind it may too.
     WallClock(i64),
 }
 
+/// Which of the records that match.
+#[derive(Clone, Copy)]
+enum Which {
+    First,
+    Last,
+}
+
 impl LogReader {
-    /// Finds a record.
+    /// Finds a record. The segment is chosen by its header or [`Summary`], the run of frames in it by
+    /// its index, and what is returned was read from a frame. Warm, that is one frame decompressed;
+    /// the comparisons are logarithmic in frames for numbers and timestamps, else one for each
+    /// segment.
     ///
     /// # Errors
-    /// Those of [`crate::Cursor::next_frame`] and [`Frame::records`].
+    /// [`Error::Gone`]: the log begins behind an LSN or timestamp that is asked for, so the answer may
+    /// have been removed; those of [`crate::Cursor::next_frame`] and [`Frame::records`].
     pub fn find(&self, what: &Find) -> Result<Option<Lsn>, Error> {
-        let bases: Vec<(Lsn, Option<Timestamp>)> = self.view(|view| {
-            let start = |segment: &crate::view::Segment| {
-                (segment.header.base, segment.header.before.timestamp)
-            };
-            view.segments.iter().map(start).collect()
-        });
         match what {
-            Find::Lsn(lsn) => Ok(self.point_at(*lsn)?.map(|point| point.lsn)),
-            Find::Timestamp(wanted) => {
-                // Behind a segment whose predecessor ends at or after it, nothing is the first.
-                let behind = bases.partition_point(|(_, before)| *before < Some(*wanted));
-                let from = bases.get(behind.saturating_sub(1)).map(|(base, _)| *base);
-                self.first_from(
-                    from,
-                    |frame| frame.header().last_timestamp >= *wanted,
-                    |seen| seen.timestamp >= *wanted,
-                )
-            }
-            Find::Gtid(wanted) => self.newest(&bases, |seen| {
-                seen.head().is_some_and(|head| head.gtid.as_deref() == Some(wanted))
-            }),
-            Find::Position(wanted) => self.newest(&bases, |seen| seen.covers(wanted)),
-            Find::WallClock(wanted) => self.find_time(&bases, *wanted),
+            Find::Lsn(lsn) => self.find_number(*lsn),
+            Find::Timestamp(wanted) => self.find_timestamp(*wanted),
+            Find::WallClock(wanted) => self.find_time(*wanted),
+            Find::Gtid(wanted) => self.find_newest(
+                |summary| summary.may_hold_gtid(wanted),
+                |index| index.with_gtid(wanted),
+                |seen| seen.head().is_some_and(|head| head.gtid.as_deref() == Some(wanted)),
+            ),
+            Find::Position(wanted) => self.find_newest(
+                |summary| summary.may_hold_position(wanted),
+                |index| index.with_position(wanted),
+                |seen| seen.covers(wanted),
+            ),
         }
     }
 
-    fn find_time(
-        &self,
-        bases: &[(Lsn, Option<Timestamp>)],
-        wanted: i64,
-    ) -> Result<Option<Lsn>, Error> {
-        let late = |seen: &Seen<'_>| seen.head().is_some_and(|head| head.commit_micros >= wanted);
-        let (mut low, mut high) = (0, bases.len());
-        // Invariant: the first transaction behind `low`'s start may be early, behind `high`'s is not.
-        while high - low > 1 {
-            let middle = low.midpoint(high);
-            let Some(&(base, _)) = bases.get(middle) else {
-                break;
-            };
-            if self.starts_late(base, wanted)? { high = middle } else { low = middle }
+    /// A cursor whose first frame holds the record that [`LogReader::find`] finds, and that record;
+    /// `None` where there is none.
+    ///
+    /// # Errors
+    /// Those of [`LogReader::find`] and [`LogReader::cursor`].
+    pub fn cursor_at(&self, what: &Find) -> Result<Option<(Lsn, Cursor)>, Error> {
+        let Some(lsn) = self.find(what)? else { return Ok(None) };
+        Ok(Some((lsn, self.cursor(lsn)?)))
+    }
+
+    fn find_number(&self, lsn: Lsn) -> Result<Option<Lsn>, Error> {
+        match self.first_lsn() {
+            Some(first) if lsn < first => Err(Error::Gone { first }),
+            _ => Ok(self.point_at(lsn)?.map(|point| point.lsn)),
         }
-        self.first_from(bases.get(low).map(|(base, _)| *base), |_| true, late)
     }
 
-    fn starts_late(&self, base: Lsn, wanted: i64) -> Result<bool, Error> {
-        let mut time = None;
-        self.first_from(
-            Some(base),
-            |_| true,
-            |seen| {
-                time = seen.head().map(|head| head.commit_micros);
-                time.is_some()
-            },
-        )?;
-        Ok(time.is_none_or(|time| time >= wanted))
-    }
-
-    /// The first record from `from` on that `is_it`, in frames that `may_hold` it.
-    fn first_from(
-        &self,
-        from: Option<Lsn>,
-        may_hold: impl Fn(&Frame) -> bool,
-        mut is_it: impl FnMut(&Seen<'_>) -> bool,
-    ) -> Result<Option<Lsn>, Error> {
-        let (Some(from), Some(last)) = (from, self.written()) else {
+    fn find_timestamp(&self, wanted: Timestamp) -> Result<Option<Lsn>, Error> {
+        // Behind a segment whose predecessor ends at or after it, nothing is the first.
+        let before = |segment: &Segment| segment.header.before.timestamp;
+        let (first, base) = self.view(|view| {
+            let behind = view.segments.partition_point(|one| before(one) < Some(wanted));
+            let base = behind.checked_sub(1).and_then(|index| view.segments.get(index));
+            (view.segments.first().map(|one| one.header.base), base.map(|one| one.header.base))
+        });
+        let (Some(first), Some(written)) = (first, self.written()) else {
             return Ok(None);
         };
+        let base = base.ok_or(Error::Gone { first })?;
+        let index = self.index_of(base)?;
+        let mut from = index.and_then(|index| index.at_timestamp(wanted)).unwrap_or(base);
         let mut cursor = self.cursor(from)?;
-        while let Some(frame) = cursor.next_frame(last.lsn)? {
-            if may_hold(&frame)
-                && let Some(found) = first_in(&frame, &mut is_it)?
-            {
-                return Ok(Some(found));
+        while let Some(frame) = cursor.next_frame(written.lsn)? {
+            let header = frame.header();
+            if header.first_lsn == from && header.first_timestamp > wanted && from > base {
+                // The index led too far: it is not this segment's.
+                from = base;
+                cursor = self.cursor(base)?;
+                continue;
+            }
+            if frame.header().first_timestamp >= wanted {
+                return Ok(Some(frame.header().first_lsn));
+            }
+            if frame.header().last_timestamp >= wanted {
+                return search(&frame, Which::First, &mut |seen| seen.timestamp >= wanted);
             }
         }
         Ok(None)
     }
 
-    /// The first record that `is_it` in the newest segment that has one.
-    fn newest(
-        &self,
-        bases: &[(Lsn, Option<Timestamp>)],
-        mut is_it: impl FnMut(&Seen<'_>) -> bool,
-    ) -> Result<Option<Lsn>, Error> {
-        let Some(written) = self.written() else {
-            return Ok(None);
-        };
-        let mut end = written.lsn;
-        for (base, _) in bases.iter().rev().filter(|(base, _)| *base <= written.lsn) {
-            let mut cursor = self.cursor(*base)?;
-            while let Some(frame) = cursor.next_frame(end)? {
-                if let Some(found) = first_in(&frame, &mut is_it)? {
+    fn find_time(&self, wanted: i64) -> Result<Option<Lsn>, Error> {
+        let late = |seen: &Seen<'_>| seen.head().is_some_and(|head| head.commit_micros >= wanted);
+        for base in self.bases().1 {
+            let summary = self.summary_of(base)?;
+            if summary.is_none_or(|summary| summary.latest() < Some(wanted)) {
+                continue;
+            }
+            let Some(index) = self.index_of(base)? else { continue };
+            for stretch in index.committed_from(wanted) {
+                if let Some(found) = self.search(stretch, Which::First, late)? {
                     return Ok(Some(found));
                 }
             }
-            let Some(previous) = base.previous() else {
-                break;
-            };
-            end = previous;
         }
         Ok(None)
+    }
+
+    /// The last record that `is_it`.
+    fn find_newest(
+        &self,
+        may_hold: impl Fn(&Summary) -> bool,
+        stretches: impl Fn(&SegmentIndex) -> Vec<Stretch>,
+        is_it: impl Fn(&Seen<'_>) -> bool,
+    ) -> Result<Option<Lsn>, Error> {
+        for base in self.bases().1.into_iter().rev() {
+            if self.summary_of(base)?.is_none_or(|summary| !may_hold(&summary)) {
+                continue;
+            }
+            let Some(index) = self.index_of(base)? else { continue };
+            for stretch in stretches(&index) {
+                if let Some(found) = self.search(stretch, Which::Last, &is_it)? {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads a stretch of frames.
+    fn search(
+        &self,
+        (first, last): Stretch,
+        which: Which,
+        mut is_it: impl FnMut(&Seen<'_>) -> bool,
+    ) -> Result<Option<Lsn>, Error> {
+        let mut found = None;
+        let mut cursor = self.cursor(first)?;
+        while let Some(frame) = cursor.next_frame(last)? {
+            found = search(&frame, which, &mut is_it)?.or(found);
+            if found.is_some() && matches!(which, Which::First) {
+                break;
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -160,15 +195,17 @@ impl Seen<'_> {
     }
 }
 
-fn first_in(
+fn search(
     frame: &Frame,
+    which: Which,
     is_it: &mut impl FnMut(&Seen<'_>) -> bool,
 ) -> Result<Option<Lsn>, Error> {
     let header = frame.header();
     let raw = header.codec.expand(&frame.stored_body(), header.raw_len).map_err(Error::BadFrame)?;
     let mut found = None;
     let visited = visit(header, &raw, |lsn, timestamp, content| {
-        if found.is_none() && is_it(&Seen { timestamp, content }) {
+        let wanted = found.is_none() || matches!(which, Which::Last);
+        if wanted && is_it(&Seen { timestamp, content }) {
             found = Some(lsn);
         }
     });

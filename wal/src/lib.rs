@@ -12,6 +12,7 @@
 //! Synchronous; no network, no tokio, no clock. Does not decide what is committed, who may append, or
 //! when to flush, and does not look into events: that is its callers'.
 
+mod beginning;
 mod builder;
 mod codec;
 mod compression;
@@ -30,26 +31,32 @@ mod frame;
 pub mod fuzzing;
 mod gtid;
 mod identity;
+mod index;
 mod link;
 mod log;
 mod lsn;
+mod parallel;
 mod position;
 mod reader;
 mod recompress;
 mod record;
 mod recover;
+mod remove;
 mod repair;
 mod segment;
+mod survey;
 mod timestamp;
 mod truncate;
 mod verify;
 mod view;
 
+pub use beginning::Beginning;
 pub use builder::FrameBuilder;
 pub use compression::Codec;
 pub use context::SourceContext;
 pub use cursor::Cursor;
 pub use disk::Disk;
+pub use disk::free_bytes;
 #[cfg(any(test, feature = "sim"))]
 pub use disk::sim;
 pub use epoch::{Epoch, LogPoint};
@@ -64,9 +71,11 @@ pub use position::BinlogPosition;
 pub use reader::{LogReader, SegmentInfo};
 pub use recompress::{Recompressed, Recompressor};
 pub use record::{Body, EpochStart, Record, Transaction, TransactionClass};
+pub use remove::Removal;
 pub use repair::{Damage, Mended, Mender, Repair};
+pub use survey::{Depth, LARGEST, Survey};
 pub use timestamp::Timestamp;
-pub use verify::{Verified, verify, verify_on};
+pub use verify::{Verified, verify, verify_on, verify_with};
 
 /// The versions of the format that this build reads. It writes the last one where its caller asks for
 /// a codec that only that one has.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::beginning::Beginning;
 use crate::disk::{Disk, File, Lock};
 use crate::folder::{self, Flushed, FlushedFile, Identity};
 use crate::frame::first_chain;
@@ -116,13 +117,20 @@ impl Log {
         let flushed = folder::flushed(disk, dir)?;
         let segments = recover::segments(disk, folder::segments(disk, dir)?, identity.cluster)?;
         recover::not_empty(dir, &segments, flushed)?;
+        let beginning = Beginning::load(disk, dir, identity.cluster)?;
+        Beginning::check(beginning.as_ref(), dir, segments.first())?;
         let scanned = match segments.last() {
             Some(newest) => Some(recover_newest(disk, newest, flushed)?),
             None => None,
         };
         let (scan, live) = scanned.map_or((None, None), |(scan, live)| (Some(scan), live));
-        let link = scan.as_ref().map_or_else(|| empty_link(identity.cluster), |scan| scan.link);
-        let view = recover::view(segments, scan.as_ref());
+        let begins = || origin(identity.cluster, beginning.as_ref());
+        let (link, context) = match &scan {
+            Some(scan) => (scan.link, scan.context.clone()),
+            None => begins(),
+        };
+        let mut view = recover::view(segments, scan.as_ref());
+        view.beginning = beginning.map(Arc::new);
         let mut log = Log {
             dir: dir.to_owned(),
             options,
@@ -130,7 +138,7 @@ impl Log {
             flushed_file: FlushedFile::open(disk, dir)?,
             live,
             link,
-            context: scan.and_then(|scan| scan.context),
+            context,
             flushed: None,
             poisoned: false,
             checker: Checker::default(),
@@ -392,6 +400,17 @@ impl Log {
     /// For any number of threads beside the writer.
     pub fn reader(&self) -> LogReader {
         LogReader::of(Arc::clone(&self.shared))
+    }
+}
+
+/// In front of the first frame that this log has, and the source's state there.
+pub(crate) fn origin(
+    cluster: ClusterId,
+    beginning: Option<&Beginning>,
+) -> (Link, Option<SourceContext>) {
+    match beginning {
+        Some(beginning) => (beginning.link(), Some(beginning.context().clone())),
+        None => (empty_link(cluster), None),
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::beginning::Beginning;
 use crate::recover;
 use crate::view::{Segment, Shared, View};
 use crate::{
     Body, ClusterId, Cursor, Disk, Epoch, Error, Frame, Incarnation, LogPoint, Lsn, Record,
+    Timestamp,
 };
 
 /// Reads a log. Cheap to clone; any thread.
@@ -32,6 +34,10 @@ pub struct SegmentInfo {
     pub bytes: u64,
     /// Never written again?
     pub sealed: bool,
+    /// Timestamp of the record in front of it; `None` before the first.
+    pub timestamp_before: Option<Timestamp>,
+    /// Is there an index file for it, whole and its own?
+    pub indexed: bool,
 }
 
 impl LogReader {
@@ -102,6 +108,11 @@ impl LogReader {
         self.shared.read().epochs()
     }
 
+    /// What lies in front of the first record, where that is not record 1.
+    pub fn beginning(&self) -> Option<Arc<Beginning>> {
+        self.view(|view| view.beginning.clone())
+    }
+
     /// The record `lsn` with its epoch; `None` where it is not in the log.
     ///
     /// # Errors
@@ -161,7 +172,11 @@ impl LogReader {
             return Ok(found);
         }
         let context = segment.header.context.as_ref().ok_or(Error::NoFormat(lsn))?;
-        let frame = self.frame_at(context.format_lsn)?.ok_or(Error::NoFormat(lsn))?;
+        let Some(frame) = self.frame_at(context.format_lsn)? else {
+            let beginning = self.beginning().map(|beginning| beginning.format());
+            let same = beginning.filter(|(carrier, _)| *carrier == context.format_lsn);
+            return same.ok_or(Error::NoFormat(lsn));
+        };
         format_in(&frame, context.format_lsn)?.ok_or(Error::NoFormat(lsn))
     }
 
@@ -170,8 +185,17 @@ impl LogReader {
         view.segments.get(view.segment_of(lsn)?).cloned()
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     pub(crate) fn view<T>(&self, look: impl FnOnce(&View) -> T) -> T {
         look(&self.shared.read())
+    }
+
+    /// Bytes of headers and frames.
+    pub fn bytes(&self) -> u64 {
+        self.view(|view| view.segments.iter().map(|segment| segment.end).sum())
     }
 
     /// Reads a segment from end to end, as it lies on the disk now: header, every checksum and record,
@@ -199,18 +223,28 @@ impl LogReader {
 
     /// The segments, oldest first.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        let view = self.shared.read();
-        let ends = view.segments.iter().skip(1).map(|next| next.header.base.previous());
-        let ends = ends.chain([view.written.map(|written| written.lsn)]);
-        let info = |(segment, last): (&Segment, Option<Lsn>)| SegmentInfo {
-            path: segment.path.clone(),
-            epoch: segment.header.epoch,
-            base_lsn: segment.header.base,
-            last_lsn: last.filter(|&last| last >= segment.header.base),
-            bytes: segment.end,
-            sealed: segment.sealed,
-        };
-        view.segments.iter().zip(ends).map(info).collect()
+        let mut segments = self.view(|view| {
+            let ends = view.segments.iter().skip(1).map(|next| next.header.base.previous());
+            let ends = ends.chain([view.written.map(|written| written.lsn)]);
+            view.segments.iter().zip(ends).map(info).collect::<Vec<_>>()
+        });
+        for segment in &mut segments {
+            segment.indexed = self.is_indexed(segment.base_lsn);
+        }
+        segments
+    }
+}
+
+fn info((segment, last): (&Segment, Option<Lsn>)) -> SegmentInfo {
+    SegmentInfo {
+        path: segment.path.clone(),
+        epoch: segment.header.epoch,
+        base_lsn: segment.header.base,
+        last_lsn: last.filter(|&last| last >= segment.header.base),
+        bytes: segment.end,
+        sealed: segment.sealed,
+        timestamp_before: segment.header.before.timestamp,
+        indexed: false,
     }
 }
 

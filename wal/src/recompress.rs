@@ -14,7 +14,7 @@ use crate::link::Link;
 use crate::recover::{self, Checker};
 use crate::segment::{REWRITTEN_VERSION, Rewritten, SegmentHeader, Source};
 use crate::view::{Segment, Shared};
-use crate::{Codec, Error, Fault, Frame, FrameHeader, Log, Lsn};
+use crate::{Codec, Error, Fault, Frame, FrameHeader, Log, Lsn, index};
 
 /// What is fsynced at once: no fsync of the writer waits behind more.
 const SYNC_BYTES: u64 = 4 << 20;
@@ -113,6 +113,7 @@ impl Recompressor {
         if !self.candidate(segment.header.base).as_ref().is_some_and(unchanged) {
             return Ok(Recompressed::NotOne);
         }
+        index::forget(&self.shared.disk, &segment.path);
         let published = self.shared.disk.publish(made.file, &segment.path);
         // Also where only the folder's fsync failed: the view has what bears the name now.
         let (now, _) = Source::open(&self.shared.disk, segment.clone())?;

@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::beginning::Beginning;
 use crate::compression::{Codec, shrink};
 use crate::context::Trace;
 use crate::disk::Disk;
@@ -286,13 +288,18 @@ pub(crate) fn read_only(disk: &Disk, dir: &Path) -> Result<(folder::Identity, Vi
     let identity = folder::identity(disk, dir)?;
     let flushed = folder::flushed(disk, dir)?;
     let segments = segments(disk, folder::segments(disk, dir)?, identity.cluster)?;
+    let beginning = Beginning::load(disk, dir, identity.cluster)?.map(Arc::new);
+    Beginning::check(beginning.as_deref(), dir, segments.first())?;
     let Some(newest) = segments.last() else {
-        return Ok((identity, View::default()));
+        let mut view = View::default();
+        view.beginning = beginning;
+        return Ok((identity, view));
     };
     let scanned = scan(disk, newest, None)?;
     let judged = judge(disk, newest, &scanned, flushed);
     let file_end = newest.end;
     let mut view = view(segments, Some(&scanned));
+    view.beginning = beginning;
     if let (Err(_), Some(newest)) = (judged, view.segments.last_mut()) {
         // Let readers run into the damage and name it.
         newest.end = file_end;

@@ -9,6 +9,7 @@
 //! callers' to know.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::disk::{self, Disk, File, Lock};
 use crate::folder::{self, Flushed};
@@ -17,7 +18,7 @@ use crate::log::empty_link;
 use crate::recover::{self, Checker, Scan};
 use crate::segment::{Before, FIRST_VERSION, SegmentHeader};
 use crate::view::Segment;
-use crate::{ClusterId, Epoch, Error, Fault, Frame, FrameHeader, Log, Lsn, SourceContext};
+use crate::{ClusterId, Epoch, Error, Fault, Frame, FrameHeader, Log, Lsn, SourceContext, index};
 
 /// What is wanted to write a segment anew.
 #[derive(Debug, Clone)]
@@ -183,11 +184,14 @@ impl Log {
         self.usable()?;
         let Mended { path, header, file, end } = mended;
         let same = |one: &Segment| one.header == header && one.sealed && one.end == end;
+        let shared = Arc::clone(&self.shared);
+        let _files = shared.lock_files();
         let there = self.shared.read().segments.iter().any(same);
         let disk = self.shared.disk.clone();
         if !there {
             return disk.remove(file.path()).map(|()| false);
         }
+        index::forget(&disk, &path);
         match disk.publish(file, &path) {
             Ok(_) => Ok(true),
             Err(error) => Err(self.poison(error)),

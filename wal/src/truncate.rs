@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, File};
 use crate::folder::Flushed;
-use crate::log::{Live, drop_segments, empty_link};
+use crate::log::{Live, drop_segments, origin};
 use crate::recover::{self, Scan};
 use crate::segment::SegmentHeader;
 use crate::view::Segment;
-use crate::{Error, Log, LogPoint, Lsn};
+use crate::{Error, Log, LogPoint, Lsn, index};
 
 /// Where a cut goes through.
 struct Place {
@@ -42,13 +42,15 @@ impl Log {
         }
         let shared = Arc::clone(&self.shared);
         let _files = shared.lock_files();
-        let place = match keep {
-            Some(keep) => Some(self.place_of(keep).map_err(|error| self.poison_if_sync(error))?),
-            None => None,
-        };
         let first = self.shared.read().segments.first().map(|segment| segment.header.base);
-        if let (None, Some(first)) = (keep, first.filter(|&first| first > Lsn::FIRST)) {
-            return Err(Error::Gone { first });
+        let place = match keep {
+            // All that is there goes.
+            keep if first.is_some_and(|first| keep == first.previous()) => None,
+            Some(keep) => Some(self.place_of(keep).map_err(|error| self.poison_if_sync(error))?),
+            None => return Err(first.map_or(Error::Cut(Lsn::FIRST), |first| Error::Gone { first })),
+        };
+        if place.is_none() && !self.begins_at(first) {
+            return Err(first.map_or(Error::Cut(Lsn::FIRST), |first| Error::Gone { first }));
         }
         // First of all: what is flushed is about to be less.
         let flushed = place.as_ref().map_or(Flushed::NOTHING, |place| self.kept(place));
@@ -62,6 +64,13 @@ impl Log {
         }
         let cut = self.cut(place);
         cut.map_err(|error| self.poison(error))
+    }
+
+    /// Is what lies in front of record `first` known? Where a removal broke off, it is not.
+    fn begins_at(&self, first: Option<Lsn>) -> bool {
+        let before = first.and_then(Lsn::previous);
+        let beginning = self.shared.read().beginning.clone();
+        beginning.map(|beginning| beginning.last().lsn) == before
     }
 
     fn place_of(&self, keep: Lsn) -> Result<Place, Error> {
@@ -106,19 +115,21 @@ impl Log {
         self.live = None;
         // Newest first: after a crash what is left is a prefix.
         for path in gone.iter().rev() {
+            index::forget(&disk, path);
             disk.remove(path)?;
             disk.sync_folder(&self.dir)?;
         }
         let Some(Place { scan, cut, segment, .. }) = place else {
-            self.link = empty_link(self.cluster());
-            self.context = None;
-            self.flushed = None;
+            let beginning = self.shared.read().beginning.clone();
+            (self.link, self.context) = origin(self.cluster(), beginning.as_deref());
+            self.flushed = self.link.last;
             return Ok(());
         };
         self.link = scan.link;
         self.context = scan.context;
         let kept = self.shared.read().segments.get(segment).cloned();
         let Segment { header, path, .. } = kept.expect("the view keeps the segment that was cut");
+        index::forget(&disk, &path);
         let (base, takes, end) = (header.base, header.takes(), scan.end);
         // Where the cut is at a segment's very end, it stays sealed and the next frame begins one.
         if let Some((file, capacity)) = cut {

@@ -4,8 +4,10 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::beginning::Beginning;
 use crate::disk::Disk;
 use crate::folder::Identity;
+use crate::index::Indexes;
 use crate::segment::SegmentHeader;
 use crate::{Epoch, LogPoint, Lsn};
 
@@ -39,6 +41,8 @@ pub(crate) struct View {
     /// What cuts kept: (generation after the cut, last record kept). Ascending in both: of a later
     /// cut that kept less, the earlier ones say nothing more.
     cuts: Vec<(u64, Option<Lsn>)>,
+    /// What is in front of the segments, where that is not record 1.
+    pub beginning: Option<Arc<Beginning>>,
     /// Some frame starts of the newest segment, one every [`INDEX_BYTES`].
     pub index: Vec<(Lsn, u64)>,
 }
@@ -53,6 +57,8 @@ pub(crate) struct Shared {
     pub dir: PathBuf,
     pub identity: Identity,
     view: RwLock<View>,
+    /// Made when something is sought; no part of what the writer does.
+    pub indexes: Indexes,
     /// Held by whoever replaces or removes files of segments that are there, from looking at the view
     /// to changing it.
     files: Mutex<()>,
@@ -60,8 +66,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub fn new(disk: Disk, dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
-        let files = Mutex::new(());
-        Arc::new(Shared { disk, dir, identity, view: RwLock::new(view), files })
+        let (indexes, files) = (Indexes::default(), Mutex::new(()));
+        Arc::new(Shared { disk, dir, identity, view: RwLock::new(view), indexes, files })
     }
 
     /// Held for a few comparisons or a push, never across I/O.
@@ -96,9 +102,12 @@ impl View {
         self.segments.get(self.segment_of(lsn)?).map(|segment| segment.header.epoch)
     }
 
-    /// The last record of each epoch, ascending.
+    /// The last record of each epoch, ascending; also of those whose records were removed.
     pub fn epochs(&self) -> Vec<LogPoint> {
-        let mut points: Vec<LogPoint> = Vec::new();
+        let first = self.segments.first().map(|segment| segment.header.base);
+        let before = |point: &&LogPoint| first.is_none_or(|first| point.lsn < first);
+        let gone = self.beginning.iter().flat_map(|beginning| beginning.epochs());
+        let mut points: Vec<LogPoint> = gone.filter(before).copied().collect();
         let Some(written) = self.written else {
             return points;
         };
@@ -148,8 +157,8 @@ impl View {
     }
 
     /// Where to start looking for `lsn` in the newest segment.
-    pub fn hint(&self, lsn: Lsn) -> Option<u64> {
+    pub fn hint(&self, lsn: Lsn) -> Option<(u64, Lsn)> {
         let behind = self.index.partition_point(|&(first, _)| first <= lsn);
-        self.index.get(behind.checked_sub(1)?).map(|&(_, offset)| offset)
+        self.index.get(behind.checked_sub(1)?).map(|&(first, offset)| (offset, first))
     }
 }

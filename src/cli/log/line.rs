@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use wal::{Body, Epoch, EpochStart, Record, SegmentInfo, Transaction, TransactionClass};
+use wal::{Body, Epoch, EpochStart, Record, Transaction, TransactionClass};
 
 use crate::wall_clock::Time;
 
@@ -85,19 +85,5 @@ fn epoch_start_json(start: &EpochStart) -> Value {
         "member": start.member, "server_uuid": start.server_uuid,
         "server_version": start.server_version, "position": start.position,
         "last_gtid": start.last_gtid, "end_crc": start.end_crc,
-    })
-}
-
-pub(super) fn write_segment(out: &mut impl Write, segment: &SegmentInfo) -> io::Result<()> {
-    let last = segment.last_lsn.map_or_else(|| "empty".to_owned(), |last| format!("to {last}"));
-    let state = if segment.sealed { "sealed" } else { "growing" };
-    let SegmentInfo { epoch, base_lsn, bytes, .. } = segment;
-    writeln!(out, "segment      {base_lsn} {last} epoch {epoch} {bytes} bytes {state}")
-}
-
-pub(super) fn segment_json(segment: &SegmentInfo) -> Value {
-    json!({
-        "path": segment.path, "epoch": segment.epoch, "base_lsn": segment.base_lsn,
-        "last_lsn": segment.last_lsn, "bytes": segment.bytes, "sealed": segment.sealed,
     })
 }

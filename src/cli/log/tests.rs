@@ -83,16 +83,16 @@ fn find_takes_one_name_and_prints_the_record() {
 fn verify_names_segment_and_offset_of_damage() {
     let (_parent, dir) = log_of(50);
     let mut out = Vec::new();
-    verify(&mut out, &dir).unwrap();
+    verify(&mut out, &dir, false).unwrap();
     assert!(out.starts_with(b"sound: 50 records"));
     let mut out = Vec::new();
-    stat(&mut out, &dir, false).unwrap();
+    survey::stat(&mut out, &open(&dir).unwrap(), false).unwrap();
     assert!(String::from_utf8(out).unwrap().contains("records      1 to 50 (epoch 1)"));
     let path = dir.join("00000000000000000001.seg");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[1000] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let error = verify(&mut Vec::new(), &dir).unwrap_err();
+    let error = verify(&mut Vec::new(), &dir, false).unwrap_err();
     let text = format!("{error:#}");
     assert!(text.contains("00000000000000000001.seg is damaged at offset "), "{text}");
 }

@@ -85,7 +85,7 @@ impl Progress {
 }
 
 /// `[#####...] 42 %`; the expectation is an estimate, so it stays below the end. [pure]
-fn bar(done: u64, expected: u64) -> String {
+pub(in crate::cli) fn bar(done: u64, expected: u64) -> String {
     let percent = (done.saturating_mul(100) / expected.max(1)).min(99);
     let full = percent * WIDTH / 100;
     let (full, empty) = ("#".repeat(full as usize), ".".repeat((WIDTH - full) as usize));

@@ -21,6 +21,8 @@ pub(super) fn view(
             http: known.map(|known| known.http.clone()),
             has_server: member.has_server,
             standing: standing(state, registered, &member.name),
+            // Reports are not the engine's: filled in when it is sent.
+            reached: None,
         }
     });
     View {

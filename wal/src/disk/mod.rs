@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use crate::{Error, Fault};
+pub use allocate::free_bytes;
 use system::{Content, FileLock, Names, Open, System};
 
 /// Ending of a file that is being made; one that is left over means nothing.

@@ -89,10 +89,11 @@ impl Before {
         if wrong(self.timestamp.is_some()) {
             return Err("timestamp of the record before");
         }
-        if wrong(self.base.is_some()) || self.base.is_some_and(|before| before >= base) {
+        // The first segment behind a `beginning` has none before it.
+        if self.base.is_some_and(|before| before >= base) {
             return Err("base LSN of the segment before");
         }
-        if wrong(self.bytes > 0) {
+        if self.base.is_some() != (self.bytes > 0) {
             return Err("length of the segment before");
         }
         if !record && self.chain != crate::frame::first_chain(cluster) {

@@ -131,3 +131,20 @@ fn a_segment_of_version_1_does_not_hold_what_version_2_added() {
     let refused = Log::open(&folder.path, SMALL).err().unwrap().to_string();
     assert!(refused.contains("codec 2"), "{refused}");
 }
+
+/// The files beside the segments of version 1's log: an index, and where it begins once its first
+/// segments are gone.
+#[test]
+fn index_and_beginning_are_written_as_they_were() {
+    let folder = Folder::new();
+    let mut log = folder.create();
+    fill(&mut log);
+    log.reader().index_sealed(usize::MAX).unwrap();
+    let index = fs::read(folder.segments()[0].with_extension("idx")).unwrap();
+    log.remove_before(lsn(1000)).unwrap().finish().unwrap();
+    let beginning = fs::read(folder.path.join("beginning")).unwrap();
+    for (file, bytes) in [("index", index), ("beginning", beginning)] {
+        let golden = fs::read(golden("beside").join(file)).unwrap();
+        assert!(golden == bytes, "{file} is written otherwise");
+    }
+}

@@ -13,6 +13,7 @@ mod hostile;
 mod model;
 mod recompress;
 mod refuse;
+mod remove;
 mod repair;
 mod round_trip;
 mod torn;

@@ -96,6 +96,16 @@ pub fn hexadecimal(number: u64, event_bytes: usize) -> Transaction {
     Transaction { events: letters.collect(), ..transaction(number, 0) }
 }
 
+/// Bytes that do not compress.
+pub fn noise(seed: u64, bytes: usize) -> Bytes {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    (0..bytes).map(|_| next()).collect::<Vec<u8>>().into()
+}
+
 pub fn epoch_start(member: &str) -> EpochStart {
     EpochStart {
         member: member.to_owned(),
