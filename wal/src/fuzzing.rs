@@ -18,8 +18,8 @@ use crate::frame::{MAGIC, chain, first_chain};
 use crate::recover::Checker;
 use crate::segment::{self, Before, FIRST_VERSION, SegmentHeader};
 use crate::{
-    ClusterId, Epoch, Error, Frame, FrameHeader, Incarnation, Log, LogOptions, LogReader, Lsn,
-    MAX_FRAME_RECORDS, Timestamp, verify,
+    ClusterId, Disk, Epoch, Error, Frame, FrameHeader, Incarnation, Log, LogOptions, LogReader,
+    Lsn, MAX_FRAME_RECORDS, Timestamp, verify,
 };
 
 /// A frame, and nothing behind it.
@@ -159,7 +159,8 @@ impl Folder {
         let folder = Folder(std::env::temp_dir().join(name));
         folder.remove();
         let identity = Identity { cluster, incarnation: INCARNATION };
-        folder::create(&folder.0, identity).expect("the temporary folder can be written");
+        folder::create(&Disk::system(), &folder.0, identity)
+            .expect("the temporary folder can be written");
         folder
     }
 
