@@ -140,7 +140,7 @@ async fn what_a_reign_has_told_is_gone_while_none_follows() {
     shared.reign_over();
     let now = shared.now();
     let alarms: Vec<Topic> = now.alarms.keys().copied().collect();
-    assert_eq!(alarms, [Topic::Source, Topic::Applier], "a reign raises neither");
+    assert_eq!(alarms, [Topic::Source, Topic::Applier, Topic::Log], "a reign raises neither");
     assert_eq!(now.protection().unwrap().0, Protection::Unprotected);
     assert_eq!((now.serving, now.waiting_for.len(), now.peers.len()), (false, 0, 0));
     assert_eq!(shared.let_go().released, None, "no tokens");
