@@ -45,7 +45,7 @@ pub(super) enum Topic {
 
 impl Topic {
     /// All, for metrics.
-    pub const ALL: [Topic; 8] = [
+    pub const ALL: [Topic; 9] = [
         Topic::Protection,
         Topic::Source,
         Topic::Binlog,

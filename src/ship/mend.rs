@@ -3,8 +3,8 @@
 use tokio::task::spawn_blocking;
 use wal::{Damage, Frame, Mended};
 
-use super::message::{Fetch, LIMIT, kind};
 use super::fetch::Fetching;
+use super::message::{Fetch, LIMIT, kind};
 use super::{Error, fence};
 use crate::cluster::{MemberAddress, MemberName};
 use crate::log;

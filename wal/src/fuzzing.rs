@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::codec::Input;
 use crate::compression::Codec;
 use crate::context::Trace;
+use crate::disk::Disk;
 use crate::encoding::{Content, put_record, take_record};
 use crate::folder::{self, FLUSHED, Identity};
 use crate::frame::{MAGIC, chain, first_chain};
@@ -159,7 +160,8 @@ impl Folder {
         let folder = Folder(std::env::temp_dir().join(name));
         folder.remove();
         let identity = Identity { cluster, incarnation: INCARNATION };
-        folder::create(&folder.0, identity).expect("the temporary folder can be written");
+        folder::create(&Disk::system(), &folder.0, identity)
+            .expect("the temporary folder can be written");
         folder
     }
 
