@@ -226,7 +226,8 @@ pub fn gtid_set(bytes: &[u8]) {
         }
     }
     if let Ok(set) = text.parse::<GtidSet>() {
-        assert_eq!(set.to_string().parse().as_ref(), Ok(&set));
+        // The empty text is MySQL's empty set.
+        assert!(set.is_empty() || set.to_string().parse().as_ref() == Ok(&set), "{set}");
     }
     let (one, other) = text.split_once(';').unwrap_or((text, text));
     if let (Ok(one), Ok(other)) = (one.parse(), other.parse()) {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::codec::Input;
 use crate::compression::Codec;
 use crate::context::Trace;
+use crate::disk::Disk;
 use crate::encoding::{Content, put_record, take_record};
 use crate::folder::{self, FLUSHED, Identity};
 use crate::frame::{MAGIC, chain, first_chain};
