@@ -218,5 +218,5 @@ fn tell(parts: &Parts, decision: &Decision) {
         );
         Coded::new(Code::LOG_DISK_LOW, text)
     });
-    parts.shared.alarm(Topic::Log, alarm);
+    parts.shared.alarm(Topic::Room, alarm);
 }

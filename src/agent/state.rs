@@ -39,13 +39,15 @@ pub(super) enum Topic {
     Change,
     /// The applier has stopped.
     Applier,
-    /// The log is damaged, and being mended; or its disk is nearly full.
+    /// The log is damaged, and being mended.
     Log,
+    /// The log's disk is nearly full.
+    Room,
 }
 
 impl Topic {
     /// All, for metrics.
-    pub const ALL: [Topic; 9] = [
+    pub const ALL: [Topic; 10] = [
         Topic::Protection,
         Topic::Source,
         Topic::Binlog,
@@ -55,7 +57,11 @@ impl Topic {
         Topic::Timestamps,
         Topic::Applier,
         Topic::Log,
+        Topic::Room,
     ];
+
+    /// Of the log: whoever raises them goes on through every role.
+    const OF_THE_LOG: [Topic; 2] = [Topic::Log, Topic::Room];
 
     /// Who raises them, and would clear them, lives no longer than a reign.
     const OF_A_REIGN: [Topic; 6] = [
@@ -79,6 +85,7 @@ impl Topic {
             Topic::Timestamps => "timestamps",
             Topic::Applier => "applier",
             Topic::Log => "log",
+            Topic::Room => "room",
         }
     }
 }
@@ -263,8 +270,8 @@ impl Shared {
     pub fn role_over(&self) {
         self.reign_over();
         *self.let_go() = LetGo::default();
-        for topic in Topic::ALL {
-            self.alarm(topic, None);
+        for topic in Topic::ALL.iter().filter(|topic| !Topic::OF_THE_LOG.contains(topic)) {
+            self.alarm(*topic, None);
         }
         self.phase(MemberRole::Replica, UNDECIDED);
     }

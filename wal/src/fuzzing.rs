@@ -19,8 +19,8 @@ use crate::frame::{MAGIC, chain, first_chain};
 use crate::recover::Checker;
 use crate::segment::{self, Before, FIRST_VERSION, SegmentHeader};
 use crate::{
-    ClusterId, Disk, Epoch, Error, Frame, FrameHeader, Incarnation, Log, LogOptions, LogReader,
-    Lsn, MAX_FRAME_RECORDS, Timestamp, verify,
+    ClusterId, Epoch, Error, Frame, FrameHeader, Incarnation, Log, LogOptions, LogReader, Lsn,
+    MAX_FRAME_RECORDS, Timestamp, verify,
 };
 
 /// A frame, and nothing behind it.

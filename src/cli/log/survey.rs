@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use wal::{Depth, LogReader, SegmentInfo, Survey};
 
-use crate::wall_clock::Time;
 use super::progress::Bar;
+use crate::wall_clock::Time;
 
 /// One line for each segment.
 pub(super) fn ls(out: &mut impl Write, reader: &LogReader, json: bool) -> anyhow::Result<ExitCode> {
