@@ -129,7 +129,14 @@ async fn place(
 async fn behind(parts: &Parts, from: &str) -> Result<Option<Lsn>, Refused> {
     match from {
         "earliest" => Ok(parts.log.reader().first_lsn().and_then(Lsn::previous)),
-        "latest" => Ok(parts.log.progress().borrow().visible),
+        "latest" => {
+            let visible = parts.log.progress().borrow().visible;
+            let unknown = || {
+                let text = "this member does not know yet what is committed: ask again";
+                Refused::new(StatusCode::SERVICE_UNAVAILABLE, Code::CONSUMER, text)
+            };
+            visible.map(Some).ok_or_else(unknown)
+        }
         token => covered(parts, token).await.map(|(_, lsn)| lsn),
     }
 }

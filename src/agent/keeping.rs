@@ -17,7 +17,7 @@ use crate::apply;
 use crate::cluster::causes;
 use crate::config::Keep;
 use crate::explain::{Code, Coded, of_log};
-use crate::report::{LinkState, MemberRole};
+use crate::report::{Consumer, LinkState, MemberRole};
 
 /// How often. A segment takes longer to fill on most disks, and a quarter of a second to read.
 const EVERY: Duration = Duration::from_secs(1);
@@ -169,10 +169,16 @@ fn members(parts: &Parts) -> Vec<Holder> {
     others.map(holder).collect()
 }
 
-/// Named consumers of this member's log: none yet. Whoever builds them gives the first record of
-/// each that is not acknowledged.
-fn consumers(_parts: &Parts) -> Vec<Holder> {
-    Vec::new()
+/// Named consumers, wherever they read: the next one may ask this member.
+fn consumers(parts: &Parts) -> Vec<Holder> {
+    let view = parts.view.borrow();
+    let known = view.iter().flat_map(|view| &view.consumers);
+    let holder = |consumer: &Consumer| Holder {
+        kind: Kind::Consumer,
+        name: consumer.name.to_string(),
+        lsn: Some(consumer.needs()),
+    };
+    known.map(holder).collect()
 }
 
 /// What this member's own server will ask of the log again.
@@ -186,9 +192,12 @@ async fn own_needs(parts: &Parts) -> Result<Vec<Holder>, Coded> {
         holders.push(Holder { kind: Kind::Resume, name: me.clone(), lsn: Some(lsn) });
     }
     if let Some(server) = &parts.config.server {
-        match apply::first_parked(&server.connection).await {
-            Ok(None) => {}
-            Ok(parked) => holders.push(Holder { kind: Kind::Prepared, name: me, lsn: parked }),
+        match apply::needs(&server.connection).await {
+            Ok(needs) => {
+                let kinds = [(Kind::Prepared, needs.prepared), (Kind::Applier, needs.next)];
+                let there = kinds.into_iter().filter(|(_, lsn)| lsn.is_some());
+                holders.extend(there.map(|(kind, lsn)| Holder { kind, name: me.clone(), lsn }));
+            }
             // A server that is away may have parked anything.
             Err(_) => holders.push(Holder { kind: Kind::Prepared, name: me, lsn: None }),
         }

@@ -98,13 +98,12 @@ pub(super) async fn run(
     };
     let mut senders = send_to_all(context, &parts.config.name, &term);
     let (refusals, refused) = mpsc::channel(1);
-    let epoch = grant.shipper.epoch;
     let mut reign = Reign {
         parts,
         timestamps,
         grant: &grant,
         term: term.clone(),
-        stamper: Some(Stamper::new(epoch, standing.tail, standing.chain, standing.last_timestamp)),
+        stamper: Some(stamper(&grant, &standing)),
         window,
         commit,
         to_counter,
@@ -113,6 +112,7 @@ pub(super) async fn run(
         before: standing.tail,
         reader,
         from,
+        whole: None,
         control: Some(control),
         intake: Intake::default(),
         opening: None,
@@ -139,6 +139,12 @@ pub(super) async fn run(
         None => None,
     };
     (control.map(|control| Sessions { control, guard }), ended)
+}
+
+/// Goes on behind the adopted log.
+fn stamper(grant: &Grant, standing: &Standing) -> Stamper {
+    let Standing { tail, chain, last_timestamp, .. } = standing;
+    Stamper::new(grant.shipper.epoch, *tail, *chain, *last_timestamp)
 }
 
 /// What ended the reign. A counter that ends leaves the stamper nobody to tell: where both have an
@@ -179,6 +185,9 @@ struct Reign<'a> {
     reader: Reader,
     /// Where a lost tail connection would go on.
     from: From,
+    /// The last record before the pieces of a transaction whose end has not come; `None` between
+    /// transactions.
+    whole: Option<Lsn>,
     /// Here while the tail is open; with the task that opens it meanwhile.
     control: Option<Session>,
     intake: Intake,
@@ -255,11 +264,14 @@ impl Reign<'_> {
                 }
                 Tailed::Piece(events) => {
                     bytes += events.len();
+                    let before = self.before.map_or(Lsn::FIRST, |point| point.lsn);
+                    self.whole.get_or_insert(before.plus(bodies.len() as u64));
                     bodies.push(Body::Chunk(events));
                 }
                 Tailed::Pieced(transaction, _) => {
                     bytes += transaction.events.len();
                     self.from = From::behind(&transaction);
+                    self.whole = None;
                     bodies.push(Body::ChunkEnd(transaction));
                 }
                 Tailed::FormatDescription { position, event } => {
@@ -441,8 +453,11 @@ impl Reign<'_> {
             return Err(error);
         }
         tracing::warn!(code = %error.code(), error = causes(&error), "the tail was lost");
+        // The pieces of a transaction whose end is still to come are applied nowhere, so with
+        // `ack = "applied"` never released; the dump begins in front of them anyway.
         let last = self.before.map_or(Lsn::FIRST, |point| point.lsn);
-        self.open_when_released(last).await
+        let whole = self.whole.take().unwrap_or(last);
+        self.open_when_released(whole).await
     }
 
     /// Connects as the semi-synchronous replica, once everything up to `lsn` is released: the server

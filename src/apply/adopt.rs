@@ -112,6 +112,11 @@ fn find(reader: &LogReader, visible: Option<Lsn>, at: &At) -> Result<Place, Erro
     let (Some(visible), Some(first)) = (visible, reader.first_lsn()) else {
         return Err(search.none("nothing in this member's log is known to be committed yet: is the source's agent there?"));
     };
+    search.format = match reader.format_at(first) {
+        Ok((lsn, event)) => Some(Format::new(lsn, event)?),
+        Err(wal::Error::NoFormat(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
     let mut cursor = reader.cursor(first)?;
     while let Some(frame) = cursor.next_frame(visible)? {
         for record in frame.records()? {

@@ -193,7 +193,9 @@ impl Feed {
         Ok(Item { mark, kind, bytes: CONTROL_BYTES, work })
     }
 
-    fn transaction(&self, mark: Mark, transaction: &Transaction) -> Result<Item<Work>, Error> {
+    fn transaction(&mut self, mark: Mark, transaction: &Transaction) -> Result<Item<Work>, Error> {
+        // What was begun before it was never committed.
+        self.run = None;
         let mut place = place_of(mark, transaction.gtid.clone(), Some(transaction.start.clone()));
         let changes = changes(transaction, &self.format, self.options.limit);
         let mut changes = changes.map_err(|error| error.at(&place))?;

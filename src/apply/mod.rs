@@ -41,7 +41,7 @@ use wal::Lsn;
 pub use adopt::{At, adopt};
 pub use checkpoint::{Checkpoint, Role, mark_source, place, read as read_checkpoint};
 pub use error::{Error, Place};
-pub use parked::{first_parked, prepare_parked};
+pub use parked::{Needs, needs, prepare_parked};
 pub use schedule::Limits;
 pub use service::{Applied, Applier, ApplierOptions, ApplierState, Exit};
 

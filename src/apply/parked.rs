@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use wal::{LogReader, Lsn};
 
+use super::checkpoint::{self, Role};
 use super::packet::{self, PacketLimit};
 use super::{Error, context, feed};
 use crate::config::ServerConfig;
@@ -44,19 +45,34 @@ pub async fn prepare_parked(reader: &LogReader, config: &ServerConfig) -> Result
     Ok(done)
 }
 
-/// The first record that holds a prepared XA transaction of this server; `None` where none is parked.
+/// What a server will ask of the log again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// The first record that holds a prepared XA transaction of it; `None` where none is parked.
+    pub prepared: Option<Lsn>,
+    /// The record behind its checkpoint, where its applier begins after every restart: it may lie
+    /// before what is applied, since records without changes move no checkpoint. `None` at a source.
+    pub next: Option<Lsn>,
+}
+
+/// Asks the server.
 ///
 /// # Errors
 /// [`Error::Server`]; [`Error::BadRow`].
-pub async fn first_parked(config: &ServerConfig) -> Result<Option<Lsn>, Error> {
+pub async fn needs(config: &ServerConfig) -> Result<Needs, Error> {
     let mut session = Session::connect(config, DEADLINE).await?;
     let tables = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'plimsoll' AND \
-                  TABLE_NAME = 'xa_parked'";
-    // A server that was never a replica has no such table.
-    let found = session.value(tables).await?.is_some_and(|count| count != "0");
-    let parked = if found { parked(&mut session).await? } else { Vec::new() };
+                  TABLE_NAME IN ('xa_parked', 'checkpoint')";
+    // A server that was never a replica has no such tables.
+    let mut needs = Needs::default();
+    if session.value(tables).await?.is_some_and(|count| count != "0") {
+        needs.prepared = parked(&mut session).await?.first().map(|(_, lsn)| *lsn);
+        let checkpoint = checkpoint::read(&mut session).await?;
+        let replica = checkpoint.filter(|found| found.role == Role::Replica);
+        needs.next = replica.map(|found| Lsn::after(found.applied.map(|(lsn, _)| lsn)));
+    }
     session.close().await;
-    Ok(parked.first().map(|(_, lsn)| *lsn))
+    Ok(needs)
 }
 
 async fn parked(session: &mut Session) -> Result<Vec<(String, Lsn)>, Error> {

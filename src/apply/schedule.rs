@@ -120,6 +120,8 @@ pub enum Step<W> {
     LastPiece(Item<W>),
     /// Rolls it back.
     Abandon,
+    /// A piece of a transaction of which none is open: it must not reach the server.
+    Stray(Item<W>),
 }
 
 /// Items that wait, and the rule by which they go.
@@ -175,8 +177,8 @@ impl<W> Scheduler<W> {
             match first.kind {
                 // The end of what is open moves the watermark beyond it.
                 Kind::Control if self.open => drop(self.pop()),
-                Kind::Piece { begins: false } => return self.pop().map(Step::Piece),
-                Kind::LastPiece => {
+                Kind::Piece { begins: false } if self.open => return self.pop().map(Step::Piece),
+                Kind::LastPiece if self.open => {
                     self.open = false;
                     return self.pop().map(Step::LastPiece);
                 }
@@ -189,6 +191,9 @@ impl<W> Scheduler<W> {
                     return self.pop().map(Step::Piece);
                 }
                 Kind::Barrier => return self.pop().map(Step::Barrier),
+                Kind::Piece { begins: false } | Kind::LastPiece => {
+                    return self.pop().map(Step::Stray);
+                }
                 Kind::Single => return self.pop().map(|item| Step::Batch(vec![item])),
                 Kind::Control | Kind::Start | Kind::Share => return Some(self.shared(visible)),
             }
@@ -259,6 +264,7 @@ mod tests {
                 Step::Piece(item) => format!("piece {}", item.work),
                 Step::LastPiece(item) => format!("last {}", item.work),
                 Step::Abandon => "abandon".to_owned(),
+                Step::Stray(item) => format!("stray {}", item.work),
                 Step::Batch(items) => {
                     let all: Vec<_> = items.iter().map(|item| item.work.to_string()).collect();
                     format!("batch {}", all.join(" "))
@@ -301,6 +307,8 @@ mod tests {
             (vec![F, B, S], vec!["piece 1", "abandon", "barrier 2", "batch 3"]),
             (vec![F, S], vec!["piece 1", "abandon", "batch 2"]),
             (vec![F, L], vec!["piece 1", "last 2"]),
+            (vec![F, S, L], vec!["piece 1", "abandon", "batch 2", "stray 3"]),
+            (vec![P], vec!["stray 1"]),
         ] {
             let visible = kinds.len() as u64;
             assert_eq!(steps(scheduler(9, 1_000, &kinds), visible), expected, "{kinds:?}");
@@ -367,7 +375,7 @@ mod tests {
                             }
                             done = mark.lsn.get();
                         }
-                        Step::Piece(_) | Step::LastPiece(_) | Step::Abandon => {
+                        Step::Piece(_) | Step::LastPiece(_) | Step::Abandon | Step::Stray(_) => {
                             prop_assert!(false, "there are none");
                         }
                         Step::Barrier(item) => {

@@ -244,7 +244,11 @@ impl Worker<'_> {
                 (self.reached)(mark);
             }
             Step::Abandon => self.abandon().await?,
-            Step::Piece(_) | Step::LastPiece(_) => return Err(Error::ReaderGone),
+            Step::Stray(item) | Step::Piece(item) | Step::LastPiece(item) => {
+                let what =
+                    format!("record {}: a piece of a transaction that none began", item.mark.lsn);
+                return Err(Error::NotApplicable { what });
+            }
         }
         Ok(None)
     }

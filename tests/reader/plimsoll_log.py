@@ -24,6 +24,7 @@ from zlib import crc32
 
 LIMIT_RAW = 1 << 30
 LIMIT_SEGMENT_HEADER = 65_536
+LIMIT_BEGINNING = 1 << 20
 LIMIT_TEXT = 4_096
 FRAME_HEADER = 60
 KINDS = {
@@ -324,7 +325,9 @@ class Segment:
             expect(not any(before), "nothing before LSN 1")
             expect(self.chain_before == crc32(self.cluster), "the CRC32 of the cluster id")
         else:
-            expect(all(before), "the segment and the record before")
+            expect(all(before[2:]), "the record before")
+            # The first segment behind a `beginning` has none before it.
+            expect(bool(self.base_before) == bool(self.length_before), "both or none of the segment before")
             expect(self.base_before < self.base, "a lower base LSN before")
             expect(self.epoch_before <= self.epoch, "no later epoch before")
 
@@ -336,6 +339,7 @@ class Log:
         self.folder = folder
         self.cluster = self.check("identity", self.identity)
         self.flushed = self.read_flushed()
+        self.before = self.check("beginning", self.beginning)
         self.names = sorted(name for name in os.listdir(folder) if name.endswith(".seg"))
         for name in self.names:
             if not re.fullmatch(r"[0-9]{20}\.seg", name):
@@ -355,6 +359,31 @@ class Log:
         expect(crc32(data[:42]) == struct.unpack_from("<I", data, 42)[0], "its own CRC32")
         expect(struct.unpack_from("<H", data, 8)[0] == 1, "version 1")
         return data[10:26]
+
+    def beginning(self):
+        """LSN of the last record that is not there; 0 where the log begins with record 1."""
+        try:
+            with open(os.path.join(self.folder, "beginning"), "rb") as file:
+                data = file.read(LIMIT_BEGINNING + 1)
+        except FileNotFoundError:
+            return 0
+        expect(4 <= len(data) <= LIMIT_BEGINNING, f"4 to {LIMIT_BEGINNING} bytes")
+        expect(crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "its own CRC32")
+        fields = Fields(data[:-4])
+        expect(fields.bytes(8) == b"PLIMBEG\n", "the magic PLIMBEG")
+        expect((fields.number("H"), fields.number("H")) == (1, 0), "version 1, and 0")
+        expect(fields.bytes(16) == self.cluster, "the cluster id of the folder's identity")
+        lsn, epoch, _, timestamp = [fields.number(form) for form in "QIIQ"]
+        expect(min(lsn, epoch, timestamp) >= 1, "LSN, epoch and timestamp from 1")
+        ends = [(0, 0)]
+        for _ in range(fields.varint()):
+            ends.append((fields.number("I"), fields.number("Q")))
+            expect(ends[-2][0] < ends[-1][0] and ends[-2][1] < ends[-1][1], "epochs that ascend")
+        expect(ends[-1] == (epoch, lsn), "the record before as the end of the last epoch")
+        source_context(Fields(fields.block()))
+        fields.block()
+        fields.done()
+        return lsn
 
     def read_flushed(self):
         """(base LSN of the segment, bytes, last LSN), or None where nothing is known."""
@@ -391,6 +420,8 @@ class Log:
     def follows(self, segment, before):
         expect(segment.cluster == self.cluster, "the cluster id of the folder's identity")
         if before is None:
+            if self.before + 1 < segment.base:
+                raise Damage("beginning", 0, f"all records in front of {segment.base}")
             return
         previous, (lsn, epoch, chain, timestamp) = before
         expect(segment.base_before == previous.base, f"the segment before, {previous.base}")

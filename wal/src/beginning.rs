@@ -134,8 +134,16 @@ impl Beginning {
     }
 
     /// Durable on return, over the one before.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], with nothing changed: a history of very many epochs. Others of the system.
     pub(crate) fn store(&self, disk: &Disk, dir: &Path) -> Result<(), Error> {
-        disk.replace(&dir.join(NAME), &self.encode())
+        let bytes = self.encode();
+        let (length, limit) = (bytes.len() as u64, MAX_BYTES);
+        if length > limit {
+            return Err(Error::TooLarge { bytes: length, limit });
+        }
+        disk.replace(&dir.join(NAME), &bytes)
     }
 
     /// The one of the log at `dir`; `None` where that begins with record 1.

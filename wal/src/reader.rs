@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::beginning::Beginning;
 use crate::recover;
-use crate::view::{Segment, Shared, View};
+use crate::view::{FormatKnown, Segment, Shared, View};
 use crate::{
     Body, ClusterId, Cursor, Disk, Epoch, Error, Frame, Incarnation, LogPoint, Lsn, Record,
     Timestamp,
@@ -160,24 +160,40 @@ impl LogReader {
     /// # Errors
     /// [`Error::NoFormat`]; those of [`Cursor::next_frame`].
     pub fn format_at(&self, lsn: Lsn) -> Result<(Lsn, Bytes), Error> {
+        let (generation, written) = self.view(|view| (view.generation, view.written));
         let segment = self.segment_of(lsn).ok_or(Error::NoFormat(lsn))?;
-        let mut cursor = self.cursor(segment.header.base)?;
-        let mut found = None;
+        let base = segment.header.base;
+        // Whoever asks often asks for one record behind another: the walk goes on where it ended.
+        let known = self.shared.known_format().clone();
+        let known = known.filter(|known| {
+            (known.generation, known.base) == (generation, base) && known.through <= lsn
+        });
+        let mut found = match &known {
+            Some(known) => known.found.clone(),
+            None => self.format_before(&segment, lsn)?,
+        };
+        let mut cursor = self.cursor(known.map_or(base, |known| known.through))?;
         while let Some(frame) = cursor.next_frame(lsn)? {
             if frame.header().sets_format {
                 found = format_in(&frame, lsn)?.or(found);
             }
         }
-        if let Some(found) = found {
-            return Ok(found);
+        // Not beyond what was there: a format may still come.
+        if let Some(through) = written.map(|written| lsn.min(written.lsn)) {
+            let known = FormatKnown { generation, base, through, found: found.clone() };
+            *self.shared.known_format() = Some(known);
         }
-        let context = segment.header.context.as_ref().ok_or(Error::NoFormat(lsn))?;
+        found.ok_or(Error::NoFormat(lsn))
+    }
+
+    /// The one that was in force in front of the segment.
+    fn format_before(&self, segment: &Segment, lsn: Lsn) -> Result<Option<(Lsn, Bytes)>, Error> {
+        let Some(context) = segment.header.context.as_ref() else { return Ok(None) };
         let Some(frame) = self.frame_at(context.format_lsn)? else {
             let beginning = self.beginning().map(|beginning| beginning.format());
-            let same = beginning.filter(|(carrier, _)| *carrier == context.format_lsn);
-            return same.ok_or(Error::NoFormat(lsn));
+            return Ok(beginning.filter(|(carrier, _)| *carrier == context.format_lsn));
         };
-        format_in(&frame, context.format_lsn)?.ok_or(Error::NoFormat(lsn))
+        format_in(&frame, context.format_lsn)?.ok_or(Error::NoFormat(lsn)).map(Some)
     }
 
     fn segment_of(&self, lsn: Lsn) -> Option<Segment> {

@@ -1,7 +1,7 @@
 //! A damaged segment, written anew from the frames of another member.
 //!
-//! In: a folder (or its open [`Log`]) and frames, from wherever. Out: the segment as it was. What
-//! proves that the frames are the same history: they follow, in epoch and running checksum, from
+//! In: a folder (or its open [`Log`]) and frames, from wherever. Out: the segment as it was, or, where
+//! one side had compressed it again and the other had not, as one that was written anew. What proves that the frames are the same history: they follow, in epoch and running checksum, from
 //! what is in front of the segment, and lead to what the next segment's header says was before it.
 //! Of the newest segment, behind which nothing is: an epoch and number name one record only, so
 //! frames of its epoch that follow from what is in front of it are its own. Nothing is changed in
@@ -16,9 +16,14 @@ use crate::folder::{self, Flushed};
 use crate::link::Link;
 use crate::log::empty_link;
 use crate::recover::{self, Checker, Scan};
-use crate::segment::{Before, FIRST_VERSION, SegmentHeader};
+use crate::segment::{
+    Before, FIRST_VERSION, LAST_VERSION, REWRITTEN_VERSION, Rewritten, SegmentHeader,
+};
 use crate::view::Segment;
 use crate::{ClusterId, Epoch, Error, Fault, Frame, FrameHeader, Log, Lsn, SourceContext, index};
+
+/// What is moved at once.
+const MOVE_BYTES: u64 = 1 << 20;
 
 /// What is wanted to write a segment anew.
 #[derive(Debug, Clone)]
@@ -34,8 +39,9 @@ pub struct Damage {
 /// Where the frames must lead.
 #[derive(Debug, Clone)]
 enum Goal {
-    /// To what the next segment says: length of the file, and the log's end there.
-    Sealed { bytes: u64, link: Link },
+    /// To what the next segment says: the log's end there. `bytes` is the length that the file had,
+    /// and `sealed` the one that it had when it was sealed, which the next segment names.
+    Sealed { bytes: u64, sealed: u64, link: Link },
     /// Of the newest segment: at least to this record. The file keeps its length.
     Newest { to: Lsn, bytes: u64 },
 }
@@ -64,16 +70,22 @@ impl Damage {
         damage.header.encode();
         let file = damage.disk.create(&disk::temporary(&damage.path.with_extension("repair")))?;
         let (link, end) = (Link::before(&damage.header), damage.header.len);
-        Ok(Repair { damage, file, link, end, checker: Checker::default() })
+        let was = damage.header.clone();
+        let needs = FIRST_VERSION;
+        Ok(Repair { damage, was, file, link, end, needs, checker: Checker::default() })
     }
 }
 
 /// A segment being written anew. Dropped before it is finished, it changes nothing.
 pub struct Repair {
     damage: Damage,
+    /// The header as the log has it.
+    was: SegmentHeader,
     file: File,
     link: Link,
     end: u64,
+    /// The lowest version that takes all frames so far.
+    needs: u16,
     checker: Checker,
 }
 
@@ -90,14 +102,19 @@ impl Repair {
             // As the log chose it: the frame that begins a segment needs it, or the one before had it.
             segment.version = segment.version.max(header.codec.version());
         }
-        self.link.check_in(segment.takes(), header).map_err(Error::Refused)?;
-        self.checker.trace(frame).map_err(Error::BadFrame)?;
-        let end = self.end + header.frame_len();
-        if let Goal::Sealed { bytes, .. } = self.damage.goal
-            && end > bytes
-        {
-            return Err(Error::Refused(Fault::Trailing(end - bytes)));
+        let mut takes = segment.takes();
+        if let Goal::Sealed { link, .. } = self.damage.goal {
+            // How a body is stored is each member's own affair.
+            takes.version = LAST_VERSION;
+            if let Some(goal) = link.last.filter(|goal| header.last_lsn() > goal.lsn) {
+                let (expected, found) = (goal.lsn, header.last_lsn());
+                return Err(Error::Refused(Fault::Lsn { expected, found }));
+            }
         }
+        self.link.check_in(takes, header).map_err(Error::Refused)?;
+        self.checker.trace(frame).map_err(Error::BadFrame)?;
+        self.needs = self.needs.max(header.codec.version());
+        let end = self.end + header.frame_len();
         self.file.write_at(frame.bytes(), self.end)?;
         self.link.pass(header);
         self.end = end;
@@ -109,10 +126,11 @@ impl Repair {
     /// # Errors
     /// [`Error::Refused`]: they do not lead to where they must; [`Error::Full`]; [`Error::Sync`].
     pub fn finish(self) -> Result<Mended, Error> {
-        let Repair { mut damage, file, link, end, .. } = self;
+        let Repair { mut damage, was, file, link, mut end, needs, .. } = self;
         match damage.goal {
-            Goal::Sealed { bytes, .. } if end < bytes => {
-                return Err(Error::Refused(Fault::Short { expected: bytes, found: end }));
+            Goal::Sealed { link: goal, .. } if link.last < goal.last => {
+                let last = goal.last.map_or(Lsn::FIRST, |point| point.lsn);
+                return Err(Error::Refused(Fault::Missing(last)));
             }
             Goal::Sealed { link: goal, .. } if link != goal => {
                 let (expected, found) = (goal.chain, link.chain);
@@ -121,7 +139,10 @@ impl Repair {
             Goal::Newest { to, .. } if link.next() <= to => {
                 return Err(Error::Refused(Fault::Missing(to)));
             }
-            Goal::Sealed { .. } => {}
+            Goal::Sealed { bytes, .. } if end == bytes && needs <= damage.header.version => {}
+            Goal::Sealed { sealed, .. } => {
+                end = written_anew(&mut damage.header, &file, (sealed, end), link.chain)?;
+            }
             // Without space the next frame begins a segment.
             Goal::Newest { bytes, .. } => match file.allocate(bytes) {
                 Ok(()) | Err(Error::Full { .. }) => {}
@@ -130,14 +151,46 @@ impl Repair {
         }
         file.write_at(&damage.header.encode(), 0)?;
         file.sync_all()?;
-        Ok(Mended { path: damage.path, header: damage.header, file, end })
+        let bytes = match damage.goal {
+            Goal::Sealed { bytes, .. } | Goal::Newest { bytes, .. } => bytes,
+        };
+        Ok(Mended { path: damage.path, was: (was, bytes), header: damage.header, file, end })
     }
+}
+
+/// Makes the header one of a file that took a sealed one's place (`FORMAT.md`, "Written anew"), and
+/// moves the frames behind it, which now end at `end`. Gives where they end then.
+fn written_anew(
+    header: &mut SegmentHeader,
+    file: &File,
+    (sealed, end): (u64, u64),
+    chain: u32,
+) -> Result<u64, Error> {
+    let start = header.len;
+    header.version = header.version.max(REWRITTEN_VERSION);
+    header.rewritten = Some(Rewritten { sealed, bytes: end, chain });
+    header.encode();
+    let moved = header.len - start;
+    header.rewritten = Some(Rewritten { sealed, bytes: end + moved, chain });
+    // From the back, so that nothing is written over before it is read.
+    let mut at = end;
+    let mut piece = Vec::new();
+    while moved > 0 && at > start {
+        let from = at.saturating_sub(MOVE_BYTES).max(start);
+        piece.resize(usize::try_from(at - from).unwrap_or(usize::MAX), 0);
+        file.read_at(&mut piece, from)?;
+        file.write_at(&piece, from + moved)?;
+        at = from;
+    }
+    Ok(end + moved)
 }
 
 /// A segment that was written anew and has no name yet.
 #[derive(Debug)]
 pub struct Mended {
     path: PathBuf,
+    /// Header and length of the file whose place it takes.
+    was: (SegmentHeader, u64),
     header: SegmentHeader,
     file: File,
     end: u64,
@@ -171,7 +224,7 @@ impl Log {
             path: found.path.clone(),
             header: found.header.clone(),
             rebuilt: false,
-            goal: Goal::Sealed { bytes: found.end, link },
+            goal: Goal::Sealed { bytes: found.end, sealed: found.sealed_bytes(), link },
         }))
     }
 
@@ -182,8 +235,8 @@ impl Log {
     /// Those of the system; the log is [`Error::Poisoned`] then.
     pub fn publish(&mut self, mended: Mended) -> Result<bool, Error> {
         self.usable()?;
-        let Mended { path, header, file, end } = mended;
-        let same = |one: &Segment| one.header == header && one.sealed && one.end == end;
+        let Mended { path, was, header, file, end } = mended;
+        let same = |one: &Segment| one.header == was.0 && one.sealed && one.end == was.1;
         let shared = Arc::clone(&self.shared);
         let _files = shared.lock_files();
         let there = self.shared.read().segments.iter().any(same);
@@ -193,7 +246,14 @@ impl Log {
         }
         index::forget(&disk, &path);
         match disk.publish(file, &path) {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                let mut view = shared.write();
+                if let Some(place) = view.segments.iter_mut().find(|one| same(one)) {
+                    (place.header, place.end) = (header, end);
+                    view.generation += 1;
+                }
+                Ok(true)
+            }
             Err(error) => Err(self.poison(error)),
         }
     }
@@ -442,7 +502,7 @@ impl Mender {
 /// A file that took a sealed one's place keeps its own length.
 fn sealed(header: &SegmentHeader, after: &SegmentHeader) -> Goal {
     let bytes = header.rewritten.map_or(after.before.bytes, |rewritten| rewritten.bytes);
-    Goal::Sealed { bytes, link: Link::before(after) }
+    Goal::Sealed { bytes, sealed: after.before.bytes, link: Link::before(after) }
 }
 
 /// The whole frame that `bytes` start with.

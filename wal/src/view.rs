@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use bytes::Bytes;
+
 use crate::beginning::Beginning;
 use crate::disk::Disk;
 use crate::folder::Identity;
@@ -57,6 +59,7 @@ pub(crate) struct Shared {
     pub dir: PathBuf,
     pub identity: Identity,
     view: RwLock<View>,
+    format: Mutex<Option<FormatKnown>>,
     /// Made when something is sought; no part of what the writer does.
     pub indexes: Indexes,
     /// Held by whoever replaces or removes files of segments that are there, from looking at the view
@@ -64,15 +67,31 @@ pub(crate) struct Shared {
     files: Mutex<()>,
 }
 
+/// The format description in force from the segment `base` on up to the record `through`, and the
+/// record that carries it.
+#[derive(Debug, Clone)]
+pub(crate) struct FormatKnown {
+    pub generation: u64,
+    pub base: Lsn,
+    pub through: Lsn,
+    pub found: Option<(Lsn, Bytes)>,
+}
+
 impl Shared {
     pub fn new(disk: Disk, dir: PathBuf, identity: Identity, view: View) -> Arc<Shared> {
-        let (indexes, files) = (Indexes::default(), Mutex::new(()));
-        Arc::new(Shared { disk, dir, identity, view: RwLock::new(view), indexes, files })
+        let (indexes, files, format) = (Indexes::default(), Mutex::new(()), Mutex::new(None));
+        let view = RwLock::new(view);
+        Arc::new(Shared { disk, dir, identity, view, format, indexes, files })
     }
 
     /// Held for a few comparisons or a push, never across I/O.
     pub fn read(&self) -> RwLockReadGuard<'_, View> {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the last search for a format description found.
+    pub fn known_format(&self) -> MutexGuard<'_, Option<FormatKnown>> {
+        self.format.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// See [`Shared::files`]. It guards no data: a panic elsewhere leaves nothing half changed in it.

@@ -156,7 +156,7 @@ fn another_history_is_refused_and_nothing_changes() {
     let short = Folder::fast();
     drop(filled(&short, 10, 250));
     let refused = mend(&one.path, &short.path);
-    assert!(matches!(refused, Err(Error::Refused(Fault::Short { .. }))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Refused(Fault::Missing(_)))), "{refused:?}");
     assert_eq!(files(&one), damaged);
 }
 
@@ -203,4 +203,43 @@ fn what_an_adoption_has_cut_meanwhile_is_not_put_back() {
     drop(log);
     verify(&one.path).unwrap();
     assert_eq!(fs::read_dir(&one.path).unwrap().count(), 3 + one.segments().len());
+}
+
+/// One side, both or none has compressed its sealed segments again: the records come back all the same,
+/// and the log opens and goes on.
+#[test]
+fn what_one_side_has_compressed_again_is_mended_too() {
+    for (ours, theirs) in [(false, true), (true, false), (true, true)] {
+        let (one, other) = twins();
+        for (folder, again) in [(&one, ours), (&other, theirs)] {
+            let log = folder.open();
+            let recompressor = log.recompressor();
+            for (_, base) in recompressor.candidates().into_iter().filter(|_| again) {
+                recompressor.recompress(base, 9, |_| true).unwrap();
+            }
+        }
+        let sound = files(&one);
+        for (index, (path, bytes)) in sound.iter().enumerate().take(sound.len() - 1) {
+            for (what, spoil) in SPOILS.into_iter().filter(|(what, _)| *what != "lost" || index > 0)
+            {
+                let what = format!("{what}, compressed again: {ours} and {theirs}");
+                spoil(path, bytes, frames_in(path)[2].0);
+                assert_eq!(mend(&one.path, &other.path).expect(&what), [name(path)], "{what}");
+                verify(&one.path).expect(&what);
+                // The next one begins as this one did.
+                fs::write(path, bytes).unwrap();
+            }
+        }
+        let (path, bytes) = &sound[1];
+        overwrite(path, frames_in(path)[2].0 + 70, &[!bytes[frames_in(path)[2].0 as usize + 70]]);
+        let mut log = one.open();
+        let damage = log.damage(&name(path)).unwrap().unwrap();
+        let from = LogReader::open(&other.path).unwrap();
+        assert!(log.publish(write_anew(damage, &from).unwrap()).unwrap());
+        assert_eq!(read_all(&log), read_all(&other.open()));
+        append(&mut log, epoch(2), &[Body::Transaction(transaction(500, 250))]);
+        log.sync().unwrap();
+        drop(log);
+        verify(&one.path).unwrap();
+    }
 }
