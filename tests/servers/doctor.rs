@@ -32,6 +32,17 @@ fn config(play: &Playground, server: &str) -> PathBuf {
     play.dir().join("conf").join(format!("{server}-agent.toml"))
 }
 
+/// What doctor says is to be done about the privileges of the source's agent.
+async fn missing_privileges(play: &Playground) -> Result<String> {
+    let (code, text) = run(play, &["s1"], &["--json", "--role", "source"]).await?;
+    ensure!(code == 1, "{text}");
+    let report: Value = serde_json::from_str(&text)?;
+    let findings = report["servers"][0]["findings"].as_array().context("no findings")?;
+    let lacks = findings.iter().find(|finding| finding["topic"] == "privileges");
+    let mend = lacks.and_then(|finding| finding["mend"]["by_hand"].as_str());
+    Ok(mend.context(text.clone())?.to_owned())
+}
+
 /// Exit code, standard output.
 async fn run(play: &Playground, servers: &[&str], arguments: &[&str]) -> Result<(i32, String)> {
     let (code, out, _) = ran(play, servers, arguments).await?;
@@ -220,13 +231,7 @@ async fn the_least_privileges_are_enough_for_a_source(family: Family) -> Result<
         "GRANT SELECT ON *.* TO 'plimsoll'@'%'",
     ];
     sql::run(&source, &revoke).await?;
-    let (code, text) = run(&play, &["s1"], &["--json", "--role", "source"]).await?;
-    ensure!(code == 1, "{text}");
-    let report: Value = serde_json::from_str(&text)?;
-    let findings = report["servers"][0]["findings"].as_array().context("no findings")?;
-    let lacks = findings.iter().find(|finding| finding["topic"] == "privileges");
-    let mend =
-        lacks.and_then(|finding| finding["mend"]["by_hand"].as_str()).context(text.clone())?;
+    let mend = missing_privileges(&play).await?;
     let statements = mend.strip_prefix("as an administrator: ").context("no statements")?;
     sql::run(&source, &statements.split("; ").collect::<Vec<_>>()).await?;
     let (code, text) = run(&play, &["s1"], &["--role", "source"]).await?;
@@ -273,13 +278,7 @@ async fn rights_through_roles_are_followed(family: Family) -> Result<()> {
         default,
     ];
     sql::run(&source, &roles).await?;
-    let (code, text) = run(&play, &["s1"], &["--json", "--role", "source"]).await?;
-    ensure!(code == 1, "{text}");
-    let report: Value = serde_json::from_str(&text)?;
-    let findings = report["servers"][0]["findings"].as_array().context("no findings")?;
-    let lacks = findings.iter().find(|finding| finding["topic"] == "privileges");
-    let mend =
-        lacks.and_then(|finding| finding["mend"]["by_hand"].as_str()).context(text.clone())?;
+    let mend = missing_privileges(&play).await?;
     ensure!(!mend.contains("SELECT ON *.*"), "it has that through its role's role: {mend}");
     let statements = mend.strip_prefix("as an administrator: ").context("no statements")?;
     let statements = statements.replace("'plimsoll'@'%'", "mate");
